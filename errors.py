@@ -1,0 +1,317 @@
+"""Every way a request can fail, as one tree; main.py maps it to HTTP, once.
+
+    ShareImageError                 500 internal_error
+    ├── BadRequest                  400
+    │   ├── MalformedForm               malformed_form
+    │   │   └── MissingBoundary         missing_boundary
+    │   ├── FileTooLarge                file_too_large
+    │   └── UnusableImage           (the picture itself)
+    │       ├── UnsupportedFormat       unsupported_format
+    │       ├── DimensionsTooLarge      dimensions_too_large
+    │       ├── CorruptImage            corrupt_image
+    │       └── ImageTooComplex         image_too_complex
+    ├── MissingToken                401 missing_token
+    ├── OriginNotAllowed            403 origin_not_allowed
+    ├── WrongToken                  403 wrong_token
+    ├── NotFound                    404 not_found
+    │   └── ObjectNotFound              (storage has no object of that name)
+    ├── MethodNotAllowed            405 method_not_allowed
+    ├── UploadTooSlow               408 upload_too_slow
+    ├── Gone                        410 gone
+    ├── RangeNotSatisfiable         416 range_not_satisfiable
+    ├── ObjectExists                500 (nothing is replaced; shares.py decides what it means)
+    ├── InvalidFields               422 invalid_fields
+    ├── TooManyRequests             429 too_many_requests
+    ├── Busy                        503 busy
+    └── StorageUnavailable          503 storage_unavailable
+
+    ConfigurationError              the process does not start
+
+An error carries two messages: `detail` is public and goes into the answer, `reason` is private
+and goes into the log.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+
+class ShareImageError(Exception):
+    """A request that failed: what the client is told, and what only the log is told.
+
+    status: the HTTP status; code: a stable machine word; detail: the public text;
+    reason: the private cause, never sent.
+    """
+
+    status: ClassVar[HTTPStatus] = HTTPStatus.INTERNAL_SERVER_ERROR
+    code: ClassVar[str] = "internal_error"
+    detail: str = "Internal Server Error"
+
+    def __init__(self, reason: str = "", *, detail: str | None = None) -> None:
+        super().__init__(reason or detail or self.detail)
+        self.reason = reason
+        if detail is not None:
+            self.detail = detail
+
+    def body(self) -> dict[str, Any]:
+        """Return the JSON body of the answer."""
+        return {"detail": self.detail, "code": self.code}
+
+    def headers(self) -> Mapping[str, str]:
+        """Return the header fields that belong to this answer alone."""
+        return {}
+
+
+class BadRequest(ShareImageError):
+    """The request cannot be used as it was sent."""
+
+    status = HTTPStatus.BAD_REQUEST
+    code = "bad_request"
+    detail = "Bad Request"
+
+
+class MalformedForm(BadRequest):
+    """The body is not the form that its Content-Type announces."""
+
+    code = "malformed_form"
+    detail = "There was an error parsing the body"
+
+
+class MissingBoundary(MalformedForm):
+    """Content-Type announces multipart/form-data without a boundary (RFC 7578, section 4.1)."""
+
+    code = "missing_boundary"
+    detail = "Missing boundary in multipart."
+
+
+class FileTooLarge(BadRequest):
+    """The file, or the body that carries it, is larger than MAX_UPLOAD_MB."""
+
+    code = "file_too_large"
+
+    def __init__(self, *, max_bytes: int, reason: str = "") -> None:
+        super().__init__(
+            reason, detail=f"File too large for sharing (max {max_bytes / 1_000_000:g}MB)"
+        )
+
+
+class UnusableImage(BadRequest):
+    """The file arrived whole, but no picture can be made of it."""
+
+    code = "unusable_image"
+    detail = "The picture cannot be used"
+
+
+class UnsupportedFormat(UnusableImage):
+    """The first bytes are not those of a format in INPUT_FORMATS."""
+
+    code = "unsupported_format"
+
+    def __init__(self, *, supported: Iterable[str], reason: str = "") -> None:
+        names = "/".join(supported)
+        super().__init__(reason, detail=f"Invalid file type. Only {names} supported")
+
+
+class DimensionsTooLarge(UnusableImage):
+    """The header announces more pixels, or a longer side, than the limits allow."""
+
+    code = "dimensions_too_large"
+
+    def __init__(self, *, limit: str, reason: str = "") -> None:
+        super().__init__(reason, detail=f"Image dimensions too large (max {limit})")
+
+
+class CorruptImage(UnusableImage):
+    """The decoder cannot read the picture to its end."""
+
+    code = "corrupt_image"
+    detail = "The picture is damaged or incomplete"
+
+
+class ImageTooComplex(UnusableImage):
+    """The picture would cost far more to decode than its size accounts for."""
+
+    code = "image_too_complex"
+    detail = "The picture is too complex to process"
+
+
+class MissingToken(ShareImageError):
+    """Deletion was asked for without a delete_token (RFC 6750, section 3)."""
+
+    status = HTTPStatus.UNAUTHORIZED
+    code = "missing_token"
+    detail = "Missing delete_token: send it as Authorization: Bearer"
+
+    def headers(self) -> Mapping[str, str]:
+        """Return WWW-Authenticate, which the status obliges to."""
+        return {"WWW-Authenticate": "Bearer"}
+
+
+class OriginNotAllowed(ShareImageError):
+    """A page of an origin outside ALLOWED_ORIGINS tried to share."""
+
+    status = HTTPStatus.FORBIDDEN
+    code = "origin_not_allowed"
+    detail = "Origin not allowed"
+
+
+class WrongToken(ShareImageError):
+    """The token is not the key of this share, whether the share exists or not."""
+
+    status = HTTPStatus.FORBIDDEN
+    code = "wrong_token"
+    detail = "This delete_token does not belong to this share"
+
+
+class NotFound(ShareImageError):
+    """There is nothing at this address."""
+
+    status = HTTPStatus.NOT_FOUND
+    code = "not_found"
+    detail = "Not Found"
+
+
+class ObjectNotFound(NotFound):
+    """Storage holds no object of that name."""
+
+
+class MethodNotAllowed(ShareImageError):
+    """The address exists, but not for this method (RFC 9110, section 15.5.6)."""
+
+    status = HTTPStatus.METHOD_NOT_ALLOWED
+    code = "method_not_allowed"
+    detail = "Method Not Allowed"
+
+    def __init__(self, *, allowed: Sequence[str]) -> None:
+        super().__init__()
+        self.allowed = tuple(allowed)
+
+    def headers(self) -> Mapping[str, str]:
+        """Return Allow, which the status obliges to."""
+        return {"Allow": ", ".join(self.allowed)}
+
+
+class Gone(ShareImageError):
+    """The share was only promised until a moment that has passed."""
+
+    status = HTTPStatus.GONE
+    code = "gone"
+    detail = "This share has ended"
+
+
+class UploadTooSlow(ShareImageError):
+    """The body did not arrive in time (RFC 9110, section 15.5.9)."""
+
+    status = HTTPStatus.REQUEST_TIMEOUT
+    code = "upload_too_slow"
+    detail = "The upload took too long"
+
+
+class RangeNotSatisfiable(ShareImageError):
+    """Range asks for bytes beyond the end (RFC 9110, section 15.5.17)."""
+
+    status = HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
+    code = "range_not_satisfiable"
+    detail = "Range Not Satisfiable"
+
+    def __init__(self, *, size_bytes: int) -> None:
+        super().__init__()
+        self.size_bytes = size_bytes
+
+    def headers(self) -> Mapping[str, str]:
+        """Return Content-Range, which tells the size there is."""
+        return {"Content-Range": f"bytes */{self.size_bytes}"}
+
+
+class ObjectExists(ShareImageError):
+    """Storage already holds an object of that name and does not replace it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"object exists: {name}")
+        self.name = name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldProblem:
+    """One entry of a 422 answer, in the form that the replaced endpoint gave it.
+
+    type: `missing`, `value_error` or `string_type`; loc: where, e.g. `("body", "file")`.
+    """
+
+    type: str
+    loc: tuple[str, str]
+    msg: str
+
+    @classmethod
+    def missing(cls, field: str) -> FieldProblem:
+        """Return the problem of a required form field that is absent or empty."""
+        return cls(type="missing", loc=("body", field), msg="Field required")
+
+    def entry(self) -> dict[str, Any]:
+        """Return the JSON entry; `input` is always null: what was sent is not echoed."""
+        return {"type": self.type, "loc": list(self.loc), "msg": self.msg, "input": None}
+
+
+class InvalidFields(ShareImageError):
+    """Form fields or header fields are missing or unusable: one problem for each."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    code = "invalid_fields"
+
+    def __init__(self, problems: Sequence[FieldProblem]) -> None:
+        super().__init__("; ".join(f"{'.'.join(p.loc)}: {p.msg}" for p in problems))
+        self.problems = tuple(problems)
+
+    def body(self) -> dict[str, Any]:
+        """Return the JSON body: `detail` is a list here, one entry per problem."""
+        return {"detail": [p.entry() for p in self.problems], "code": self.code}
+
+
+class TooManyRequests(ShareImageError):
+    """A client made more shares than RATE_LIMIT allows (RFC 6585, section 4)."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    code = "too_many_requests"
+    detail = "Too many pictures shared; try again later"
+
+    def __init__(self, *, retry_after_s: int, rate_limit: Mapping[str, str]) -> None:
+        super().__init__()
+        self.retry_after_s = retry_after_s
+        self.rate_limit = rate_limit
+
+    def headers(self) -> Mapping[str, str]:
+        """Return Retry-After, and what is left of the limit."""
+        return {"Retry-After": str(self.retry_after_s), **self.rate_limit}
+
+
+class Busy(ShareImageError):
+    """There is no memory for the picture at this moment; there will be soon."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    code = "busy"
+    detail = "Image sharing service temporarily unavailable"
+
+    def headers(self) -> Mapping[str, str]:
+        """Return Retry-After: what holds the memory is done within seconds."""
+        return {"Retry-After": "5"}
+
+
+class StorageUnavailable(ShareImageError):
+    """Storage cannot be reached in time, or refuses."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    code = "storage_unavailable"
+    detail = "Image sharing service temporarily unavailable"
+
+
+class ConfigurationError(Exception):
+    """The environment does not describe a service that can run; lists every problem at once."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(("cannot start:", *(f"  {problem}" for problem in problems))))
+        self.problems = tuple(problems)

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from config import FORMATS, load_settings
+from errors import ConfigurationError
+
+
+def problems_of(**environ: str) -> tuple[str, ...]:
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(environ)
+    return caught.value.problems
+
+
+def test_an_empty_environment_gives_the_documented_defaults() -> None:
+    settings = load_settings({})
+    assert settings.bucket_name is None
+    assert settings.local_storage_dir == Path(".shares")
+    assert settings.share_ttl == timedelta(hours=24)
+    assert settings.max_upload_bytes == 20_000_000
+    assert settings.allowed_origins == ("*",)
+    assert settings.image.max_pixels == 50_000_000
+    assert settings.image.max_input_side_px is None
+    assert settings.image.input_formats == FORMATS
+    assert settings.image.max_side_px == 1200
+    assert settings.image.background_color == (255, 255, 255)
+
+
+def test_the_limits_of_the_replaced_endpoint_are_three_settings_away() -> None:
+    settings = load_settings(
+        {"MAX_UPLOAD_MB": "5", "MAX_INPUT_SIDE_PX": "2000", "INPUT_FORMATS": "jpeg, png"}
+    )
+    assert settings.max_upload_bytes == 5_000_000
+    assert settings.image.max_input_side_px == 2000
+    assert settings.image.input_formats == ("JPEG", "PNG")
+
+
+def test_sizes_are_decimal_and_hours_and_megabytes_may_be_fractions() -> None:
+    settings = load_settings(
+        {"SHARE_TTL_HOURS": "0.5", "MAX_UPLOAD_MB": "0.25", "MAX_MEGAPIXELS": "1.5"}
+    )
+    assert settings.share_ttl == timedelta(minutes=30)
+    assert settings.max_upload_bytes == 250_000
+    assert settings.image.max_pixels == 1_500_000
+
+
+def test_an_empty_variable_is_an_absent_one() -> None:
+    assert load_settings({"SHARE_TTL_HOURS": " ", "GCS_BUCKET_NAME": ""}) == load_settings({})
+
+
+def test_all_problems_are_reported_at_once_with_what_was_found_and_expected() -> None:
+    problems = problems_of(SHARE_TTL_HOURS="soon", BACKGROUND_COLOR="white", MAX_UPLOAD_MB="-1")
+    assert problems == (
+        "BACKGROUND_COLOR: found 'white', expected #rrggbb",
+        "SHARE_TTL_HOURS: found 'soon', expected hours above 0, at most 8760",
+        "MAX_UPLOAD_MB: found '-1', expected megabytes above 0",
+    )
+
+
+def test_in_the_cloud_a_bucket_must_be_named() -> None:
+    (problem,) = problems_of(K_SERVICE="share-image")
+    assert problem.startswith("GCS_BUCKET_NAME: found ''")
+    settings = load_settings({"K_SERVICE": "share-image", "GCS_BUCKET_NAME": "shares-of-shop"})
+    assert settings.bucket_name == "shares-of-shop"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SHARE_TTL_HOURS", "0"),
+        ("SHARE_TTL_HOURS", "nan"),
+        ("SHARE_TTL_HOURS", "inf"),
+        ("SHARE_TTL_HOURS", "8761"),
+        ("MAX_UPLOAD_MB", "inf"),
+        ("MAX_UPLOAD_MB", "0"),
+        ("MAX_MEGAPIXELS", "many"),
+        ("MAX_INPUT_SIDE_PX", "0"),
+        ("INPUT_FORMATS", "JPEG,TIFF"),
+        ("INPUT_FORMATS", ","),
+        ("MAX_SIDE_PX", "15"),
+        ("MAX_SIDE_PX", "4097"),
+        ("BACKGROUND_COLOR", "#fff"),
+        ("GCS_BUCKET_NAME", "gs://shares"),
+        ("GCS_BUCKET_NAME", "Shares"),
+        ("PUBLIC_BASE_URL", "shop.example"),
+        ("PUBLIC_BASE_URL", "https://shop.example/?a=b"),
+        ("PUBLIC_BASE_URL", 'https://shop.example/"><script>'),
+        ("ALLOWED_ORIGINS", "shop.example"),
+        ("ALLOWED_ORIGINS", "https://shop.example/path"),
+        ("ALLOWED_ORIGINS", "https://*.*.example"),
+        ("ALLOWED_ORIGINS", "*, https://shop.example"),
+        ("LOG_LEVEL", "LOUD"),
+    ],
+)
+def test_a_value_that_means_nothing_is_refused_by_name(name: str, value: str) -> None:
+    (problem,) = problems_of(**{name: value})
+    assert problem.startswith(f"{name}: found {value!r}, expected ")
+
+
+@pytest.mark.parametrize("side", ["16", "4096"])
+def test_the_longest_side_of_the_output_may_be_at_its_bounds(side: str) -> None:
+    assert load_settings({"MAX_SIDE_PX": side}).image.max_side_px == int(side)
+
+
+def test_a_base_url_loses_its_trailing_slash_and_keeps_its_path() -> None:
+    settings = load_settings({"PUBLIC_BASE_URL": "https://region-project.example.net/share-image/"})
+    assert settings.public_base_url == "https://region-project.example.net/share-image"
