@@ -1,0 +1,109 @@
+"""Where a picture goes on its canvas: geometry alone, no pixels.
+
+    picture (upright) -- scale --> scaled -- crop --> part -- paste at --> canvas
+
+Sizes are (width, height), positions (left, top), boxes (left, top, right, bottom), all in px.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from platforms import Fit
+
+if TYPE_CHECKING:
+    from platforms import Canvas, Size
+
+Box = tuple[int, int, int, int]
+
+MAX_ENLARGEMENT = 2.0  # beyond it a picture is no longer recognised as the same
+CUTOUT_MARGIN = 0.04  # of the canvas's shorter side, around a pet without surroundings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """A picture's place on its canvas.
+
+    canvas: the size of the whole; scaled: the size of the whole picture at the scale it is shown
+    in; crop: the box of the scaled picture that is shown; position: where that box goes.
+    """
+
+    canvas: Size
+    scaled: Size
+    crop: Box
+    position: tuple[int, int]
+
+    @property
+    def shown(self) -> Size:
+        """The size of the part that is shown."""
+        left, top, right, bottom = self.crop
+        return right - left, bottom - top
+
+    @property
+    def fills_canvas(self) -> bool:
+        """Whether nothing of the ground is seen."""
+        return self.shown == self.canvas
+
+
+def frame(size: Size, canvas: Canvas, *, visible: Box | None = None) -> Frame:
+    """Return where a picture goes.
+
+    size: the upright picture's; visible: the box of a cut-out that is not transparent, None for a
+    photo: a padded canvas shows that box alone, a covered one is centred on it. Nothing is
+    enlarged beyond MAX_ENLARGEMENT, and nothing at all by `inside`.
+    """
+    if canvas.fit is Fit.INSIDE:
+        scaled = _scaled(size, min(1.0, _contain(size, canvas.size)))
+        return Frame(canvas=scaled, scaled=scaled, crop=(0, 0, *scaled), position=(0, 0))
+    if canvas.fit is Fit.COVER:
+        scale = max(canvas.size[0] / size[0], canvas.size[1] / size[1])
+        scaled = _scaled(size, min(scale, MAX_ENLARGEMENT))
+        return _centred(
+            canvas.size, scaled, _window(scaled, canvas.size, _middle(size, scaled, visible))
+        )
+    if visible is None:
+        scaled = _scaled(size, min(MAX_ENLARGEMENT, _contain(size, canvas.size)))
+        return _centred(canvas.size, scaled, (0, 0, *scaled))
+    return _frame_cutout(size, canvas.size, visible)
+
+
+def _frame_cutout(size: Size, canvas: Size, visible: Box) -> Frame:
+    margin = round(min(canvas) * CUTOUT_MARGIN)
+    room = (canvas[0] - 2 * margin, canvas[1] - 2 * margin)
+    seen = (visible[2] - visible[0], visible[3] - visible[1])
+    scale = min(MAX_ENLARGEMENT, _contain(seen, room))
+    scaled = _scaled(size, scale)
+    left, top = int(visible[0] * scale), int(visible[1] * scale)
+    right = min(scaled[0], max(left + 1, round(visible[2] * scale)))
+    bottom = min(scaled[1], max(top + 1, round(visible[3] * scale)))
+    return _centred(canvas, scaled, (min(left, right - 1), min(top, bottom - 1), right, bottom))
+
+
+def _contain(size: Size, room: Size) -> float:
+    """Return the scale at which a size just fits into the room."""
+    return min(room[0] / size[0], room[1] / size[1])
+
+
+def _scaled(size: Size, scale: float) -> Size:
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def _middle(size: Size, scaled: Size, visible: Box | None) -> tuple[float, float]:
+    """Return the point of the scaled picture that should stay in view."""
+    left, top, right, bottom = visible or (0, 0, *size)
+    return (left + right) / 2 * scaled[0] / size[0], (top + bottom) / 2 * scaled[1] / size[1]
+
+
+def _window(scaled: Size, canvas: Size, middle: tuple[float, float]) -> Box:
+    """Return as much of a scaled picture as the canvas holds, around a point, not beyond it."""
+    width, height = min(scaled[0], canvas[0]), min(scaled[1], canvas[1])
+    left = min(max(round(middle[0] - width / 2), 0), scaled[0] - width)
+    top = min(max(round(middle[1] - height / 2), 0), scaled[1] - height)
+    return left, top, left + width, top + height
+
+
+def _centred(canvas: Size, scaled: Size, crop: Box) -> Frame:
+    width, height = crop[2] - crop[0], crop[3] - crop[1]
+    position = ((canvas[0] - width) // 2, (canvas[1] - height) // 2)
+    return Frame(canvas=canvas, scaled=scaled, crop=crop, position=position)

@@ -1,0 +1,84 @@
+"""The best JPEG that fits into a number of bytes.
+
+best affordable = 4:4:4 at the highest quality      only for what was never a JPEG
+                  4:2:0 at the highest quality      where nearly every photo ends: one encoding
+                  4:2:0 at the quality found by search, down to 1
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+MAX_QUALITY = 85  # above it bytes grow faster than anything that can be seen
+GOOD_USE = 0.94  # of the byte budget: a search that has come this close is over
+MAX_ENCODINGS = 8  # bisection alone would need no more
+
+_FULL_CHROMA, _HALF_CHROMA = 0, 2  # Pillow's names for 4:4:4 and 4:2:0
+
+
+def encode(picture: Image.Image, *, max_bytes: int, full_chroma: bool) -> bytes:
+    """Return a progressive JPEG of at most max_bytes, without any metadata.
+
+    picture: mode RGB or YCbCr; full_chroma: try 4:4:4 first, for drawings and hard edges of
+    saturated colours. The quality is the best that fits, at most MAX_QUALITY; only when quality 1
+    is still too large, more than max_bytes are returned.
+    """
+    if full_chroma:
+        data = _encoded(picture, MAX_QUALITY, _FULL_CHROMA)
+        if len(data) <= max_bytes:
+            return data
+    data = _encoded(picture, MAX_QUALITY, _HALF_CHROMA)
+    return data if len(data) <= max_bytes else _searched(picture, max_bytes, len(data))
+
+
+def _searched(picture: Image.Image, max_bytes: int, bytes_at_most: int) -> bytes:
+    """Find the best quality below MAX_QUALITY whose file fits.
+
+    Bytes are, nearly, a power of the quantisation step: a line in logarithms. Two encodings give
+    its slope, each further one a better line, and the bounds close in like a bisection's.
+    """
+    low, high = 0, MAX_QUALITY  # what is known to fit, what is known not to
+    points = [(_step(MAX_QUALITY), bytes_at_most)]
+    best = b""
+    for _ in range(MAX_ENCODINGS):
+        quality = min(max(_guess(points, max_bytes), low + 1), high - 1)
+        data = _encoded(picture, quality, _HALF_CHROMA)
+        points.append((_step(quality), len(data)))
+        if len(data) <= max_bytes:
+            low, best = quality, data
+        else:
+            high = quality
+        if high - low <= 1 or (best and len(best) >= GOOD_USE * max_bytes):
+            break
+    return best or _encoded(picture, 1, _HALF_CHROMA)
+
+
+def _guess(points: list[tuple[float, int]], max_bytes: int) -> int:
+    """Return the quality at which the line through the nearest points meets the budget."""
+    nearest = sorted(points, key=lambda point: abs(math.log(point[1] / max_bytes)))[:2]
+    slope: float = -0.6  # typical; measured as soon as there are two points
+    if len(nearest) > 1 and nearest[0][0] != nearest[1][0]:
+        (step, size), (other_step, other_size) = nearest
+        slope = min(math.log(size / other_size) / math.log(step / other_step), -0.1)
+    step, size = nearest[0]
+    wanted: float = step * (0.98 * max_bytes / size) ** (1 / slope)
+    return round(100 - wanted / 2 if wanted <= 100 else 5000 / wanted)  # noqa: PLR2004 - see _step
+
+
+def _step(quality: int) -> float:
+    """Return the quantisation step of a quality, in percent of the standard's tables.
+
+    Source: libjpeg, jpeg_quality_scaling.
+    """
+    return 5000 / quality if quality < 50 else max(200 - 2 * quality, 1)  # noqa: PLR2004
+
+
+def _encoded(picture: Image.Image, quality: int, subsampling: int) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=quality, subsampling=subsampling, progressive=True)
+    return buffer.getvalue()

@@ -1,0 +1,297 @@
+"""What cannot be used, what merely looks like it, and what a thousand mutations make of files."""
+
+from __future__ import annotations
+
+import random
+import struct
+import time
+import zlib
+from typing import TYPE_CHECKING
+
+import pictures
+import pytest
+
+import decoding
+from config import FORMATS, ImageSettings
+from errors import (
+    CorruptImage,
+    DimensionsTooLarge,
+    ImageTooComplex,
+    UnsupportedFormat,
+    UnusableImage,
+)
+from image_headers import MAX_FRAMES, MAX_SCANS
+from image_ops import read_header, render
+from platforms import Fit, card_canvas, picture_canvas
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SETTINGS = ImageSettings()
+CANVASES = (picture_canvas("email", None, max_side_px=1200), card_canvas(None))
+SMALL = (picture_canvas("email", None, max_side_px=64),)
+
+
+def share(data: bytes, settings: ImageSettings = SETTINGS) -> tuple[int, int]:
+    """Return the size of the picture that is made of a file."""
+    return render(data, read_header(data, settings), CANVASES, settings)[0].size
+
+
+FILES: dict[str, Callable[[], bytes]] = {
+    "JPEG": lambda: pictures.photo_jpeg((96, 64), gps=True),
+    "progressive JPEG": lambda: pictures.photo_jpeg((96, 64), progressive=True),
+    "MPO": lambda: pictures.mpo((96, 64)),
+    "CMYK": lambda: pictures.cmyk_jpeg((64, 64), profile=pictures.cmyk_profile()),
+    "PNG": lambda: pictures.cutout_png((96, 64)),
+    "palette PNG": lambda: pictures.palette_png((96, 64)),
+    "16-bit PNG": lambda: pictures.grey_png((96, 64)),
+    "GIF": lambda: pictures.gif((96, 64), 3),
+    "WEBP": lambda: pictures.webp((96, 64)),
+    "animated WEBP": lambda: pictures.animated_webp((96, 64)),
+    "lossless WEBP": lambda: pictures.webp((96, 64), alpha=True, lossless=True),
+    "AVIF": lambda: pictures.avif((96, 64), alpha=True),
+    "HEIC": lambda: pictures.heic((96, 64)),
+    "Display P3": lambda: pictures.encoded(
+        pictures.scene((96, 64)), "JPEG", icc_profile=pictures.rgb_profile("p3")
+    ),
+}
+
+
+# --- refused, each with its code
+
+
+def png_bomb(kind: bytes, content: bytes) -> bytes:
+    return pictures.with_png_chunk(pictures.photo_png((9, 9)), kind, content)
+
+
+def gif_of(frames: int) -> bytes:
+    """Return a GIF of one-pixel frames."""
+    head = b"GIF89a" + struct.pack("<HHBBB", 1, 1, 0x80, 0, 0) + b"\0\0\0\xff\xff\xff"
+    return head + (b"," + struct.pack("<4HB", 0, 0, 1, 1, 0) + b"\2\2\x44\1\0") * frames + b";"
+
+
+ZEROS = zlib.compress(bytes(60_000_000), 9)
+REFUSED: dict[str, tuple[Callable[[], bytes], type[UnusableImage]]] = {
+    "zero bytes": (lambda: b"", UnsupportedFormat),
+    "one byte": (lambda: b"\xff", UnsupportedFormat),
+    "text": (lambda: b"<html>no picture</html>", UnsupportedFormat),
+    "SVG": (lambda: b'<svg xmlns="http://www.w3.org/2000/svg"/>', UnsupportedFormat),
+    "TIFF": (lambda: pictures.encoded(pictures.scene((9, 9)), "TIFF"), UnsupportedFormat),
+    "BMP": (lambda: pictures.encoded(pictures.scene((9, 9)), "BMP"), UnsupportedFormat),
+    "an MP4": (lambda: b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom", UnsupportedFormat),
+    "a signature alone: JPEG": (lambda: b"\xff\xd8\xff\xe0", CorruptImage),
+    "a signature alone: PNG": (lambda: b"\x89PNG\r\n\x1a\n", CorruptImage),
+    "a signature alone: GIF": (lambda: b"GIF89a", CorruptImage),
+    "a signature alone: WEBP": (lambda: b"RIFF\0\0\0\0WEBP", CorruptImage),
+    "a signature alone: AVIF": (lambda: b"\0\0\0\x18ftypavif", CorruptImage),
+    "a signature alone: HEIC": (lambda: b"\0\0\0\x18ftypheic", CorruptImage),
+    "a JPEG without height": (
+        lambda: pictures.with_jpeg_size(pictures.photo_jpeg((64, 64)), (64, 0)),
+        CorruptImage,
+    ),
+    "a pixel bomb: JPEG": (
+        lambda: pictures.with_jpeg_size(pictures.photo_jpeg((64, 64)), (65500, 65500)),
+        DimensionsTooLarge,
+    ),
+    "a pixel bomb: PNG": (
+        lambda: (
+            pictures.raw_png((60_000, 2), bytes(180_000), bits=8, color_type=2)[:20]
+            + struct.pack(">I", 60_000)
+            + bytes(500)
+        ),
+        DimensionsTooLarge,
+    ),
+    "a text bomb": (lambda: png_bomb(b"iCCP", b"name\0\0" + ZEROS), ImageTooComplex),
+    "frames: PNG": (lambda: png_bomb(b"acTL", struct.pack(">II", 1 << 30, 0)), ImageTooComplex),
+    "frames: GIF": (lambda: gif_of(MAX_FRAMES + 1), ImageTooComplex),
+    "scans": (lambda: pictures.scan_bomb((64, 64), MAX_SCANS + 1), ImageTooComplex),
+    "scans of a large picture": (
+        lambda: pictures.with_jpeg_size(pictures.scan_bomb((64, 64), 60), (7000, 7000)),
+        ImageTooComplex,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_used_is_refused_in_under_a_second(name: str) -> None:
+    make, error = REFUSED[name]
+    data = make()
+    started = time.process_time()
+    with pytest.raises(UnusableImage) as refusal:
+        share(data)
+    assert time.process_time() - started < 1
+    assert type(refusal.value) is error
+
+
+@pytest.mark.parametrize("share_of_file", [0.3, 0.6, 0.9, 0.98])
+@pytest.mark.parametrize("name", FILES)
+def test_what_ends_early_is_refused(name: str, share_of_file: float) -> None:
+    data = FILES[name]()
+    if name == "MPO":  # whatever follows the first picture may be missing
+        data = data[: data.index(b"\xff\xd9\xff\xd8")]
+    if name in {"GIF", "animated WEBP"} and share_of_file > 0.5:
+        pytest.skip("the first frame is complete by then")
+    with pytest.raises(CorruptImage):
+        share(data[: int(len(data) * share_of_file)])
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_no_detail_says_what_the_decoder_said(name: str) -> None:
+    data = FILES[name]()
+    with pytest.raises(CorruptImage) as refusal:
+        share(data[: len(data) // 3])
+    assert refusal.value.detail == CorruptImage.detail
+    assert refusal.value.reason not in {"", refusal.value.detail}
+
+
+def test_the_limit_of_pixels_is_reached_but_not_passed() -> None:
+    limit = ImageSettings(max_pixels=64 * 48)
+    assert share(pictures.photo_jpeg((64, 48)), limit) == (64, 48)
+    with pytest.raises(DimensionsTooLarge) as refusal:
+        share(pictures.photo_jpeg((64, 49)), ImageSettings(max_pixels=50_000_000 // 16_276))
+    assert refusal.value.detail == "Image dimensions too large (max 0.003072MP)"
+
+
+@pytest.mark.parametrize("size", [(200, 1), (1, 200)])
+def test_the_limit_of_the_side_is_reached_but_not_passed(size: tuple[int, int]) -> None:
+    assert share(pictures.photo_jpeg(size), ImageSettings(max_input_side_px=200)) == size
+    with pytest.raises(DimensionsTooLarge) as refusal:
+        share(pictures.photo_jpeg(size), ImageSettings(max_input_side_px=199))
+    assert refusal.value.detail == "Image dimensions too large (max 199px)"
+
+
+def test_the_limit_of_scans_is_reached_but_not_passed() -> None:
+    assert read_header(pictures.scan_bomb((64, 64), MAX_SCANS), SETTINGS).scans == MAX_SCANS
+    assert share(pictures.scan_bomb((64, 64), MAX_SCANS)) == (64, 64)
+
+
+def test_scans_cannot_be_hidden_behind_a_comment_that_says_the_end() -> None:
+    data = pictures.scan_bomb((64, 64), MAX_SCANS + 1)
+    last = data.rindex(b"\xff\xc4")
+    hidden = data[:last] + b"\xff\xfe\0\6\xff\xd9\xff\xd9" + data[last:]
+    with pytest.raises(ImageTooComplex):
+        share(hidden)
+
+
+def test_the_limit_of_frames_is_reached_but_not_passed() -> None:
+    assert share(gif_of(MAX_FRAMES)) == (1, 1)
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_a_format_that_is_not_wanted_is_refused(format_: str) -> None:
+    wanted = tuple(name for name in FORMATS if name != format_)
+    with pytest.raises(UnsupportedFormat) as refusal:
+        share(FILES[format_](), ImageSettings(input_formats=wanted))
+    assert refusal.value.detail == f"Invalid file type. Only {'/'.join(wanted)} supported"
+
+
+def test_the_old_limits_speak_the_old_words() -> None:
+    old = ImageSettings(input_formats=("JPEG", "PNG"), max_input_side_px=2000)
+    with pytest.raises(UnsupportedFormat) as refusal:
+        share(pictures.webp((9, 9)), old)
+    assert refusal.value.detail == "Invalid file type. Only JPEG/PNG supported"
+
+
+# --- accepted, though it looks odd
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [b"<script>alert(1)</script>", b"\0" * 5000, pictures.MARKER, b"\0\0\0\x18ftypmp42" * 99],
+)
+def test_what_is_appended_to_a_jpeg_does_not_matter(tail: bytes) -> None:
+    data = pictures.photo_jpeg((64, 48))
+    settings = SETTINGS
+    whole, first = (
+        render(d, read_header(d, settings), CANVASES, settings) for d in (data + tail, data)
+    )
+    assert whole == first
+
+
+def test_a_motion_photo_may_hold_what_looks_like_scans() -> None:
+    data = pictures.photo_jpeg((64, 48), progressive=True) + b"\xff\xda\0\2" * 500
+    assert share(data) == (64, 48)
+
+
+@pytest.mark.parametrize("kind", [b"tEXt", b"zTXt", b"iTXt"])
+def test_a_text_bomb_is_not_even_opened(kind: bytes) -> None:
+    """Drawings come with megabytes of text: that is no reason to refuse them."""
+    content = b"c\0\0" + ZEROS if kind == b"zTXt" else b"c\0\1\0\0\0" + ZEROS
+    if kind == b"tEXt":
+        content = b"c\0" + bytes(3_000_000)
+    assert share(png_bomb(kind, content)) == (9, 9)
+
+
+def test_a_gif_whose_frame_is_larger_than_its_screen_is_measured_by_the_frame() -> None:
+    data = bytearray(pictures.gif((64, 48)))
+    data[6:10] = struct.pack("<HH", 10, 10)
+    assert read_header(bytes(data), SETTINGS).size == (64, 48)
+    assert share(bytes(data)) == (64, 48)
+    with pytest.raises(DimensionsTooLarge):
+        share(bytes(data), ImageSettings(max_pixels=100))
+
+
+def test_a_picture_of_the_generic_brand_is_known_by_its_codec() -> None:
+    heic, avif = pictures.heic((64, 48)), pictures.avif((64, 48))
+    assert read_header(heic.replace(b"ftypheic", b"ftypmif1", 1), SETTINGS).format == "HEIC"
+    assert read_header(avif.replace(b"ftypavif", b"ftypmif1", 1), SETTINGS).format == "AVIF"
+
+
+# --- a thousand mutations
+
+MUTATIONS = 1000
+
+
+def mutated(data: bytes, chance: random.Random) -> bytes:
+    """Return a file with one thing done to it, mostly behind its signature."""
+    changed = bytearray(data)
+    at = chance.randrange(16, len(data))
+    match chance.randrange(7):
+        case 0:  # one bit
+            changed[at] ^= 1 << chance.randrange(8)
+        case 1:  # a few bytes
+            for _ in range(chance.randrange(1, 12)):
+                changed[chance.randrange(16, len(data))] = chance.randrange(256)
+        case 2:  # a number that matters, made extreme
+            changed[at : at + 4] = chance.choice((b"\0\0\0\0", b"\xff" * 4, b"\x7f\xff\xff\xff"))
+        case 3:  # something is missing
+            del changed[at : at + chance.randrange(1, 64)]
+        case 4:  # something is there twice
+            changed[at:at] = data[at : at + chance.randrange(1, 256)]
+        case 5:  # something is foreign
+            changed[at:at] = chance.randbytes(chance.randrange(1, 64))
+        case _:  # it ends
+            del changed[at:]
+    return bytes(changed)
+
+
+@pytest.mark.filterwarnings("error")
+def test_no_mutation_escapes_the_error_tree(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand mutations of real files; at least a third must get as far as the decoder."""
+    chance = random.Random(20260911)
+    files = [make() for make in FILES.values()]
+    decoded = refused = 0
+    load = decoding.load
+
+    def counted(*args: object) -> None:
+        nonlocal decoded
+        decoded += 1
+        load(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("image_ops.load", counted)  # counts, changes nothing
+    for number in range(MUTATIONS):
+        data = mutated(files[number % len(files)], chance)
+        try:
+            render(data, read_header(data, SETTINGS), SMALL, SETTINGS)
+        except UnusableImage:
+            refused += 1
+    assert decoded >= MUTATIONS / 3, f"{decoded} reached the decoder"
+    assert refused >= MUTATIONS / 10, f"only {refused} were refused: the mutations are too tame"
+
+
+def test_every_fit_meets_every_format() -> None:
+    for make in FILES.values():
+        data = make()
+        for fit in Fit:
+            canvases = [picture_canvas("instagram", fit, max_side_px=1200)]
+            assert render(data, read_header(data, SETTINGS), canvases, SETTINGS)

@@ -1,0 +1,185 @@
+"""The line of text on a picture: where it is, and whether it can be read."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pictures
+import pytest
+from PIL import Image, ImageChops
+
+from config import ImageSettings
+from image_ops import read_header, render
+from platforms import Canvas, Fit, card_canvas, picture_canvas
+from watermark import BUNDLED_FONT
+
+if TYPE_CHECKING:
+    from platforms import Size
+
+PLAIN = ImageSettings()
+MARKED = ImageSettings(watermark_text="Perkie Prints")
+INSIDE = picture_canvas("email", None, max_side_px=1200)
+LOSSLESS_ENOUGH = 9_000_000
+
+
+def shown(data: bytes, settings: ImageSettings, target: Canvas = INSIDE) -> Image.Image:
+    (rendition,) = render(data, read_header(data, settings), [target], settings)
+    return Image.open(io.BytesIO(rendition.data)).convert("RGB")
+
+
+def change(data: bytes, target: Canvas = INSIDE, settings: ImageSettings = MARKED) -> Image.Image:
+    """Return how much the watermark changes each pixel, as one band."""
+    difference = ImageChops.difference(shown(data, settings, target), shown(data, PLAIN, target))
+    return difference.convert("L")
+
+
+def box_of(difference: Image.Image, threshold: int = 24) -> tuple[int, int, int, int]:
+    found = difference.point([0] * threshold + [255] * (256 - threshold)).getbbox()
+    assert found is not None
+    return found
+
+
+def png(picture: Image.Image) -> bytes:
+    return pictures.encoded(picture, "PNG", compress_level=1)
+
+
+def striped(size: Size, step: int) -> Image.Image:
+    picture = Image.new("RGB", size, (0, 0, 0))
+    for left in range(0, size[0], 2 * step):
+        picture.paste((255, 255, 255), (left, 0, left + step, size[1]))
+    return picture
+
+
+GROUNDS = {
+    **{f"grey {n}": Image.new("RGB", (1200, 800), (n, n, n)) for n in (0, 60, 128, 140, 200, 255)},
+    **{str(c): Image.new("RGB", (1200, 800), c) for c in ((255, 0, 0), (0, 0, 255), (255, 255, 0))},
+    "stripes 8": striped((1200, 800), 8),
+    "stripes 60": striped((1200, 800), 60),
+    "photo": pictures.scene((1200, 800)),
+}
+
+
+def luminance(color: tuple[int, ...]) -> float:
+    red, green, blue = (pictures.linear(level / 255) for level in color)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one: float, other: float) -> float:
+    return (max(one, other) + 0.05) / (min(one, other) + 0.05)
+
+
+def inks() -> tuple[set[tuple[int, int]], set[tuple[int, int]]]:
+    """Return where letters and outline are, found on a grey ground: what is lighter, what darker."""
+    grey = GROUNDS["grey 128"]
+    marked = shown(png(grey), MARKED).convert("L")
+    left, top, right, bottom = box_of(change(png(grey)))
+    places = [(x, y) for x in range(left, right) for y in range(top, bottom)]
+    levels = {at: level for at in places if isinstance(level := marked.getpixel(at), int)}
+    lightest, darkest = max(levels.values()), min(levels.values())
+    light = {at for at, level in levels.items() if level > 128 + 0.8 * (lightest - 128)}
+    return light, {at for at, level in levels.items() if level < 128 - 0.8 * (128 - darkest)}
+
+
+@pytest.mark.parametrize("name", GROUNDS)
+def test_letters_stand_out_from_their_outline_at_3_to_1(name: str) -> None:
+    """Wherever a letter is, an outline within 3 px differs by 3:1, whatever is underneath."""
+    light, dark = inks()
+    assert min(len(light), len(dark)) > 300
+    marked = shown(png(GROUNDS[name]), MARKED)
+
+    def level(at: tuple[int, int]) -> float:
+        color = marked.getpixel(at)
+        assert isinstance(color, tuple)
+        return luminance(color)
+
+    around = [(x, y) for x in range(-3, 4) for y in range(-3, 4)]
+    ratios = []
+    for x, y in light:
+        beside = [level((x + dx, y + dy)) for dx, dy in around if (x + dx, y + dy) in dark]
+        ratios += [max(contrast(level((x, y)), other) for other in beside)] if beside else []
+    assert len(ratios) > 0.8 * len(light)
+    assert sorted(ratios)[len(ratios) // 20] >= 3
+
+
+@pytest.mark.parametrize(("width", "height"), [(1200, 800), (800, 1200), (600, 600)])
+def test_letters_are_3_percent_of_the_width_high(width: int, height: int) -> None:
+    data = png(Image.new("RGB", (width, height), (90, 90, 90)))
+    _, top, _, bottom = box_of(change(data), 16)
+    assert abs(bottom - top - 0.03 * width) <= 3
+
+
+@pytest.mark.parametrize("fit", [Fit.INSIDE, Fit.PAD, Fit.COVER])
+def test_letters_are_at_the_bottom_right_of_the_picture_never_in_the_padding(fit: Fit) -> None:
+    target = Canvas(size=(1200, 1600), fit=fit, max_bytes=LOSSLESS_ENOUGH)
+    data = png(Image.new("RGB", (1200, 800), (90, 90, 90)))
+    left, top, right, bottom = box_of(change(data, target), 16)
+    end = {Fit.INSIDE: 800, Fit.PAD: 1200, Fit.COVER: 1600}[fit]
+    assert 600 < left < right <= 1200
+    assert 1200 - right < 40
+    assert end - 90 < top < bottom <= end
+
+
+def test_letters_are_on_a_cutout_not_in_its_padding() -> None:
+    picture = Image.new("RGBA", (1000, 1000))
+    picture.paste((90, 120, 90, 255), (100, 100, 700, 800))
+    left, top, right, bottom = box_of(change(png(picture), card_canvas(None)), 16)
+    assert 600 - 260 < left < right < 600 + 260
+    assert 500 < top < bottom < 610
+
+
+def test_letters_are_at_least_40_percent_opaque() -> None:
+    black = change(png(GROUNDS["grey 0"]))
+    assert max(black.get_flattened_data()) >= 0.4 * 255 - 4  # type: ignore[type-var, operator]
+
+
+@pytest.mark.parametrize("name", ["photo", "grey 255"])
+def test_nothing_but_the_corner_changes(name: str) -> None:
+    left, top, _, _ = box_of(change(png(GROUNDS[name])), 40)
+    assert left > 900
+    assert top > 720
+
+
+def test_there_is_no_watermark_by_default() -> None:
+    assert PLAIN.watermark_text == ""
+
+
+@pytest.mark.parametrize("size", [(1, 1), (40, 30), (200, 150), (1200, 8)])
+def test_where_letters_would_be_smudges_there_are_none(size: Size) -> None:
+    data = png(Image.new("RGB", size, (90, 90, 90)))
+    assert change(data).getextrema() == (0, 0)
+
+
+def test_a_long_line_fits() -> None:
+    settings = ImageSettings(
+        watermark_text="Portraits of everybody's favourite companions, printed well"
+    )
+    data = png(Image.new("RGB", (1200, 800), (90, 90, 90)))
+    left, _, right, _ = box_of(change(data, INSIDE, settings), 16)
+    assert 0 < left < right < 1200
+
+
+def test_another_font_can_be_set(tmp_path: Path) -> None:
+    """Any TrueType file will do: here the bundled one under another name."""
+    font = tmp_path / "house.ttf"
+    font.write_bytes(BUNDLED_FONT.read_bytes())
+    settings = ImageSettings(watermark_text="Perkie Prints", watermark_font=font)
+    data = pictures.photo_jpeg((800, 600))
+    assert shown(data, settings) == shown(data, MARKED)
+    assert shown(data, settings) != shown(data, PLAIN)
+
+
+def test_a_jpeg_keeps_its_colours_under_the_watermark() -> None:
+    """JPEGs are marked in YCbCr: black and white ink must not tint what is around it."""
+    data = pictures.encoded(Image.new("RGB", (1200, 800), (200, 60, 60)), "JPEG", quality=95)
+    marked = shown(data, MARKED)
+    left, top, right, bottom = box_of(change(data))
+    for color in marked.crop((left, top, right, bottom)).get_flattened_data():
+        assert isinstance(color, tuple)
+        assert abs(color[1] - color[2]) < 40
+
+
+def test_the_font_comes_with_its_licence() -> None:
+    licence = (BUNDLED_FONT.parent / "OFL.txt").read_text()
+    assert "SIL OPEN FONT LICENSE Version 1.1" in licence
