@@ -1,0 +1,424 @@
+"""share-image: post a picture, get a link to publish.
+
+    share_image(request)
+    └── Service.answer      route, guard, handle; every error becomes an answer here
+        ├── create          receive the form, make the share, answer with its links
+        ├── delete          take a share back
+        ├── page            what a visitor sees
+        ├── picture, card   what was stored
+        ├── asset           the browser client, and the demo page
+        ├── health          what runs, and how it is configured
+        ├── openapi         the contract
+        └── _preflight      CORS
+
+functions-framework imports this module once and calls share_image for every request.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import traceback
+from datetime import UTC, datetime
+from http import HTTPStatus
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import flask
+from flask import Request, Response
+from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import MethodNotAllowed as RouteMethodNotAllowed
+from werkzeug.exceptions import NotFound as RouteNotFound
+from werkzeug.routing import Map, Rule
+
+import source
+from assets import DEMO, Assets
+from config import VERSION, Settings, load_settings
+from errors import (
+    BadRequest,
+    Gone,
+    MethodNotAllowed,
+    MissingToken,
+    NotFound,
+    ShareImageError,
+    WrongToken,
+)
+from guards import (
+    MemoryBudget,
+    Origins,
+    RateLimiter,
+    client_address,
+    memory_limit_bytes,
+    preflight_headers,
+    resident_bytes,
+)
+from logs import Log, note, public_fields, request_line, stage
+from pages import Pages, picture_response
+from shares import CARD, PICTURE, Share, Shares, opens, parse_key
+from storage import open_storage
+from uploads import body_bytes, discard_body, parse_form
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from _typeshed.wsgi import WSGIEnvironment
+
+ROOT = Path(__file__).parent
+CACHE_MAX_AGE_S = 300  # so that a deletion is felt
+HSTS_MAX_AGE_S = 31_536_000
+LOGGED_PATH_CHARS = 200
+IMPORTED_LATER_BYTES = 80_000_000  # the storage client with its threads and connections, decoders
+
+
+class Service:
+    """The function, composed once from its settings."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._log = Log(settings.log_level, project_id=settings.project_id)
+        self._origins = Origins.of(settings.allowed_origins)
+        self._storage = open_storage(settings)
+        self._rate_limiter = RateLimiter(settings.rate_limit, settings.rate_limit_storage_uri)
+        self._memory = _memory_budget(settings)
+        self._shares = Shares(self._storage, self._memory, settings)
+        self._pages = Pages(settings)
+        self._assets = Assets(demo_page=settings.demo_page)
+        self._started_at = datetime.now(UTC)
+        self._source_files = source.digests(ROOT)
+        self._openapi = (ROOT / "openapi.json").read_bytes()
+        self._log.write("INFO", "started", self._start_fields())
+
+    def warm_up(self) -> None:
+        """Import what the first share needs, while the port opens already."""
+        self._storage.warm_up()
+        self._rate_limiter.warm_up()
+
+    def answer(self, request: Request) -> Response:
+        """Return the answer to a request; whatever goes wrong, it is one of ours."""
+        started = time.perf_counter()
+        with request_line() as line:
+            try:
+                response = self._dispatch(request)
+            except ShareImageError as error:
+                response = self._error(request, error)
+            except Exception:  # noqa: BLE001 - what escapes here, the framework answers in HTML
+                note(exception=traceback.format_exc())
+                response = self._error(request, ShareImageError())
+            self._finish(request, response)
+            self._write_line(request, response, line, time.perf_counter() - started)
+        return response
+
+    def create(self, request: Request) -> Response:
+        """Answer POST /api/v2/share-image."""
+        started = time.perf_counter()
+        self._origins.check(request.headers.get("Origin"), self._own_origins(request))
+        rate_limit = self._rate_limiter.count(self._client_address(request))
+        key_header = request.headers.get("Idempotency-Key")
+        key = None if key_header is None else parse_key(key_header)
+        max_upload_bytes = self._settings.max_upload_bytes
+        with self._memory.reserve(body_bytes(request, max_upload_bytes=max_upload_bytes)):
+            with stage("receive"):
+                form = parse_form(request, max_upload_bytes=max_upload_bytes)
+            note(platform=form.platform, effect_type=form.effect_type, bytes_in=len(form.file.data))
+            share = self._shares.create(form, key)
+        note(bytes_out=share.picture.size_bytes)
+        base_url = self._base_url(request)
+        links = self._pages.links(base_url, share.share_id)
+        response = _json_response(_share_answer(share, base_url, links, started))
+        response.headers.update(rate_limit)
+        return response
+
+    def delete(self, request: Request, share_id: str) -> Response:
+        """Answer DELETE /api/v2/share-image/{share_id}: 204, again and again."""
+        self._origins.check(request.headers.get("Origin"), self._own_origins(request))
+        parsed = self._shares.parse_id(share_id)
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise MissingToken
+        if not opens(token.strip(), share_id):
+            raise WrongToken
+        self._shares.delete(parsed)
+        return Response(status=HTTPStatus.NO_CONTENT)
+
+    def page(self, request: Request, share_id: str) -> Response:
+        """Answer GET and HEAD /s/{share_id}."""
+        living = self._shares.living(share_id)
+        with stage("storage"):
+            stored = self._shares.stat(living, PICTURE)
+        note(platform=stored.metadata["platform"], effect_type=stored.metadata["effect_type"])
+        expires_at = self._shares.expires_at(living)
+        response = self._pages.share(self._base_url(request), living, stored, expires_at)
+        # Without PUBLIC_BASE_URL its links follow Host, so no shared cache may keep it.
+        scope = "public" if self._settings.public_base_url else "private"
+        response.headers["Cache-Control"] = f"{scope}, max-age={_max_age_s(expires_at)}"
+        return response
+
+    def picture(self, request: Request, share_id: str) -> Response:
+        """Answer GET and HEAD /s/{share_id}.jpg."""
+        return self._rendition(request, share_id, PICTURE)
+
+    def card(self, request: Request, share_id: str) -> Response:
+        """Answer GET and HEAD /s/{share_id}/card.jpg; a share that is over keeps a neutral one."""
+        try:
+            return self._rendition(request, share_id, CARD)
+        except Gone:
+            response = self._pages.ended_card(request)
+            response.headers["Cache-Control"] = f"public, max-age={CACHE_MAX_AGE_S}"
+            return response
+
+    def asset(self, request: Request) -> Response:
+        """Answer GET and HEAD for a file of web/: the browser client, and the demo page at /."""
+        return self._assets.response(request, request.path.lstrip("/") or DEMO)
+
+    def health(self, _request: Request) -> Response:
+        """Answer GET /health: what runs and how it is configured; calls nothing."""
+        settings = self._settings
+        return _json_response(
+            {
+                "status": "ok",
+                "version": VERSION,
+                "source": source.source_digest(self._source_files),
+                "source_files": self._source_files,
+                "started_at": self._started_at.isoformat(timespec="milliseconds"),
+                "storage": {"backend": self._storage.kind, "location": self._storage.location},
+                "share_ttl_hours": settings.share_ttl.total_seconds() / 3600,
+                "allowed_origins": list(settings.allowed_origins),
+                "max_upload_bytes": settings.max_upload_bytes,
+                "public_base_url": settings.public_base_url,
+            }
+        )
+
+    def openapi(self, request: Request) -> Response:
+        """Answer GET /openapi.json."""
+        response = Response(self._openapi, content_type="application/json")
+        response.headers["Cache-Control"] = "no-cache"
+        response.add_etag()
+        response.make_conditional(request)
+        return response
+
+    def _dispatch(self, request: Request) -> Response:
+        if not self._base_url(request):
+            raise BadRequest("Host names no host", detail="Invalid Host header")
+        if request.environ["PATH_INFO"].startswith("//"):  # request.path hides it
+            raise NotFound("no route")
+        routes = ROUTES.bind("")
+        if request.method == "OPTIONS":
+            return self._preflight(request, routes.allowed_methods(request.path))
+        try:
+            handler, arguments = routes.match(request.path, request.method)
+        except RouteMethodNotAllowed as error:
+            raise MethodNotAllowed(allowed=_with_options(error.valid_methods or ())) from None
+        except RouteNotFound:
+            raise NotFound("no route") from None
+        response: Response = handler(self, request, **arguments)
+        return response
+
+    def _preflight(self, request: Request, methods: Iterable[str]) -> Response:
+        if not methods:
+            raise NotFound("no route")
+        self._origins.check(request.headers.get("Origin"), self._own_origins(request))
+        allowed = ", ".join(_with_options(methods))
+        response = Response(status=HTTPStatus.NO_CONTENT)
+        response.headers["Allow"] = allowed
+        response.headers.update(preflight_headers(allowed))
+        return response
+
+    def _error(self, request: Request, error: ShareImageError) -> Response:
+        """Map an error to its answer, the only place that does: JSON, or a page for people."""
+        note(code=error.code, reason=error.reason)
+        response = _json_response(error.body(), error.status)
+        if isinstance(error, NotFound | Gone) and _is_for_people(request):
+            share_id = request.path.removeprefix("/s/").partition("/")[0].removesuffix(".jpg")
+            base_url = self._base_url(request)
+            ended = isinstance(error, Gone)
+            pages = self._pages
+            response = pages.ended(base_url, share_id) if ended else pages.missing(base_url)
+        response.headers.update(error.headers())
+        return response
+
+    def _rendition(self, request: Request, share_id: str, rendition: str) -> Response:
+        living = self._shares.living(share_id)
+        with stage("storage"):
+            if request.method == "HEAD":
+                stored, data = self._shares.stat(living, rendition), b""
+            else:
+                stored, data = self._shares.read(living, rendition)
+        response = picture_response(request, stored, data)
+        max_age_s = _max_age_s(self._shares.expires_at(living))
+        response.headers["Cache-Control"] = f"public, max-age={max_age_s}"
+        return response
+
+    def _base_url(self, request: Request) -> str:
+        """Return where the function is reached from outside, without a trailing slash.
+
+        Cloud Run routes by Host, so that field can be believed there, and ends TLS itself. Empty
+        where Host holds anything but a host.
+        """
+        if self._settings.public_base_url:
+            return self._settings.public_base_url
+        scheme = "https" if self._settings.in_cloud else request.scheme
+        return f"{scheme}://{request.host}" if request.host else ""
+
+    def _client_address(self, request: Request) -> str:
+        return client_address(
+            request.access_route if "X-Forwarded-For" in request.headers else (),
+            request.remote_addr or "",
+            trusted_hops=self._settings.trusted_proxy_hops,
+        )
+
+    def _own_origins(self, request: Request) -> tuple[str, ...]:
+        base = urlsplit(self._base_url(request))
+        return (f"{base.scheme}://{base.netloc}", f"{request.scheme}://{request.host}")
+
+    def _finish(self, request: Request, response: Response) -> None:
+        """Add what every answer carries, and make it one that does not wait for the body.
+
+        functions-framework reads the rest of the body into memory before it sends an answer, unless
+        the answer is a stream; so all of them are.
+        """
+        origin = request.headers.get("Origin")
+        cors = self._origins.headers(origin, self._own_origins(request))
+        response.vary.update(cors.pop("Vary", "").split())  # beside what varies already
+        response.headers.update(cors)
+        response.headers.setdefault("Cache-Control", "no-store")
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        if self._base_url(request).startswith("https:"):
+            response.headers["Strict-Transport-Security"] = f"max-age={HSTS_MAX_AGE_S}"
+        response.response = _then_discard(response.get_data(), request.environ)
+
+    def _start_fields(self) -> dict[str, Any]:
+        """Return what the line at the start of the process says."""
+        return {
+            "version": VERSION,
+            "source": source.source_digest(self._source_files),
+            "routes": [
+                f"{', '.join(sorted(rule.methods or ()))} {rule.rule}"
+                for rule in ROUTES.iter_rules()
+            ],
+            "settings": public_fields(self._settings),
+        }
+
+    def _write_line(
+        self, request: Request, response: Response, line: dict[str, Any], seconds: float
+    ) -> None:
+        status = response.status_code
+        path = request.path[:LOGGED_PATH_CHARS]
+        severity = "INFO"
+        if status >= HTTPStatus.BAD_REQUEST:
+            severity = "ERROR" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "WARNING"
+        line["httpRequest"] = {
+            "requestMethod": request.method,
+            "requestUrl": path,
+            "status": status,
+            "requestSize": str(request.content_length or 0),
+            "responseSize": str(response.content_length or 0),
+            "latency": f"{seconds:.6f}s",
+        }
+        line.update(self._log.trace_fields(request.headers))
+        self._log.write(severity, f"{request.method} {path} {status} {seconds * 1000:.0f} ms", line)
+
+
+ROUTES = Map(
+    [
+        Rule("/", endpoint=Service.create, methods=["POST"]),
+        # With a slash at its end, too: the replaced endpoint redirected from there.
+        Rule(
+            "/api/v2/share-image", endpoint=Service.create, methods=["POST"], strict_slashes=False
+        ),
+        Rule("/api/v2/share-image/<share_id>", endpoint=Service.delete, methods=["DELETE"]),
+        Rule("/s/<share_id>", endpoint=Service.page, methods=["GET"]),
+        Rule("/s/<share_id>.jpg", endpoint=Service.picture, methods=["GET"]),
+        Rule("/s/<share_id>/card.jpg", endpoint=Service.card, methods=["GET"]),
+        Rule("/", endpoint=Service.asset, methods=["GET"]),
+        Rule("/share-image.js", endpoint=Service.asset, methods=["GET"]),
+        Rule("/demo.css", endpoint=Service.asset, methods=["GET"]),
+        Rule("/demo.js", endpoint=Service.asset, methods=["GET"]),
+        Rule("/health", endpoint=Service.health, methods=["GET"]),
+        Rule("/openapi.json", endpoint=Service.openapi, methods=["GET"]),
+    ],
+    merge_slashes=False,
+)
+
+
+def _memory_budget(settings: Settings) -> MemoryBudget:
+    """Give the work what the process may have, less what it has before any work."""
+    total_bytes = settings.memory_budget_bytes or memory_limit_bytes()
+    budget_bytes = max(0, total_bytes - resident_bytes() - IMPORTED_LATER_BYTES)
+    return MemoryBudget(budget_bytes, max_waiting=max(1, settings.threads // 2))
+
+
+def _share_answer(
+    share: Share, base_url: str, links: dict[str, str], started: float
+) -> dict[str, Any]:
+    """Build the JSON of a share that was made; the only place that does."""
+    link = f"{base_url}/s/{share.share_id}"
+    return {
+        "url": f"{link}.jpg",
+        "expires_at": share.expires_at,
+        "share_id": str(share.share_id),
+        "processing_time": round(time.perf_counter() - started, 4),
+        "page_url": link,
+        "card_url": f"{link}/card.jpg",
+        "platform": share.platform,
+        "width": int(share.picture.metadata["width"]),
+        "height": int(share.picture.metadata["height"]),
+        "bytes": share.picture.size_bytes,
+        "content_type": share.picture.content_type,
+        "links": links,
+        "delete_token": str(share.key),
+    }
+
+
+def _json_response(body: dict[str, Any], status: HTTPStatus = HTTPStatus.OK) -> Response:
+    return Response(json.dumps(body), status=status, content_type="application/json")
+
+
+def _is_for_people(request: Request) -> bool:
+    """Return whether the answer is looked at: by who asks for a page, or prefers pages to JSON.
+
+    A crawler accepts anything, and has to get the page of a share that has ended as well.
+    """
+    if request.method not in {"GET", "HEAD"}:
+        return False
+    is_page = request.path.startswith("/s/") and not request.path.endswith(".jpg")
+    kinds = ["application/json", "text/html"]
+    preferred = request.accept_mimetypes.best_match(reversed(kinds) if is_page else kinds)
+    return preferred == "text/html" or (is_page and not request.accept_mimetypes)
+
+
+def _max_age_s(expires_at: int) -> int:
+    """Return how long a cache may keep what ends at expires_at, in seconds."""
+    return max(0, min(CACHE_MAX_AGE_S, expires_at - int(time.time())))
+
+
+def _then_discard(body: bytes, environ: WSGIEnvironment) -> Iterator[bytes]:
+    yield body
+    discard_body(environ)
+
+
+def _with_options(methods: Iterable[str]) -> tuple[str, ...]:
+    return (*sorted(methods), "OPTIONS")
+
+
+def _claim_framework_answers(app: flask.Flask) -> None:
+    """Make the answers that the framework gives by itself ours: JSON, with CORS header fields.
+
+    It redirects // in a path, and answers /robots.txt and /favicon.ico without asking the function.
+    """
+    app.url_map.merge_slashes = app.url_map.strict_slashes = False
+    app.register_error_handler(HTTPException, lambda _error: service.answer(flask.request))
+
+
+service = Service(load_settings())
+# In the worker, not before: a thread of the process that forks would be cut off half way.
+os.register_at_fork(after_in_child=lambda: Thread(target=service.warm_up, daemon=True).start())
+if flask.has_app_context():
+    _claim_framework_answers(flask.current_app)
+
+
+def share_image(request: Request) -> Response:
+    """Answer one HTTP request; the entry point of the function."""
+    return service.answer(request)

@@ -1,0 +1,76 @@
+"""Fixtures: the function in this process, the function on a socket, and pictures to post."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import functions_framework
+import httpx
+import pictures
+import pytest
+from function_server import ROOT, FunctionServer, clean_environ, serve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from flask import Flask
+    from flask.testing import FlaskClient
+
+
+class MakeClient(Protocol):
+    """Makes a client of the function in this process, with settings beside the defaults."""
+
+    def __call__(self, **settings: str) -> FlaskClient: ...
+
+
+@pytest.fixture(autouse=True)
+def _clean_environ(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No setting of the machine reaches a test; shares go to a folder of its own."""
+    kept = clean_environ()
+    for name in ("GCS_BUCKET_NAME", "PUBLIC_BASE_URL", "K_SERVICE", "STORAGE_EMULATOR_HOST"):
+        monkeypatch.delenv(name, raising=False)
+    assert "ALLOWED_ORIGINS" not in kept
+    monkeypatch.setenv("LOCAL_STORAGE_DIR", str(tmp_path / "shares"))
+
+
+@pytest.fixture
+def make_client(monkeypatch: pytest.MonkeyPatch) -> MakeClient:
+    """The function behind functions-framework's own application, without a socket."""
+
+    def make(**settings: str) -> FlaskClient:
+        for name, value in settings.items():
+            monkeypatch.setenv(name, value)
+        create_app: Any = functions_framework.create_app  # which has no types
+        app: Flask = create_app("share_image", str(ROOT / "main.py"))
+        return app.test_client()
+
+    return make
+
+
+@pytest.fixture
+def client(make_client: MakeClient) -> FlaskClient:
+    """The function with its default settings."""
+    return make_client()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FunctionServer]:
+    """The function on a socket, with its default settings but a small upload limit."""
+    with serve(
+        tmp_path_factory.mktemp("server"), {"MAX_UPLOAD_MB": "2", "RATE_LIMIT": "100000/hour"}
+    ) as running:
+        yield running
+
+
+@pytest.fixture
+def http(server: FunctionServer) -> Iterator[httpx.Client]:
+    """A client of the function on a socket."""
+    with httpx.Client(base_url=server.url, timeout=30) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def photo() -> bytes:
+    """A small photo as a phone would write it: JPEG, with EXIF."""
+    return pictures.photo_jpeg((640, 480))

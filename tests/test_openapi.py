@@ -1,0 +1,75 @@
+"""The running function is held to openapi.json."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pictures
+import pytest
+import schemathesis
+from function_server import ROOT
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from keys import is_uuid7, uuid7
+from openapi_spec_validator import validate
+from schemathesis.specs.openapi.checks import negative_data_rejection
+
+from errors import ShareImageError
+from main import ROUTES
+
+if TYPE_CHECKING:
+    from function_server import FunctionServer
+
+DOCUMENT: dict[str, Any] = json.loads((ROOT / "openapi.json").read_text())
+
+PICTURES = [
+    pictures.photo_jpeg((64, 48)),
+    pictures.cutout_png((48, 64)),
+    pictures.webp((20, 20)),
+    pictures.gif((9, 9)),
+]
+schemathesis.openapi.format("binary", st.sampled_from(PICTURES))
+schemathesis.openapi.format("uuid7", st.builds(uuid7))
+
+
+def test_the_document_is_valid_openapi() -> None:
+    validate(DOCUMENT)
+
+
+def test_the_document_lists_every_route_and_method_and_no_other() -> None:
+    routes: dict[str, set[str]] = {}
+    for rule in ROUTES.iter_rules():
+        path = rule.rule.replace("<", "{").replace(">", "}")
+        routes.setdefault(path, {"options"}).update(m.lower() for m in rule.methods or ())
+    documented = {
+        path: set(item) - {"parameters", "summary"} for path, item in DOCUMENT["paths"].items()
+    }
+    assert documented == routes
+
+
+def test_every_error_code_is_documented_and_no_other() -> None:
+    def codes(error: type[ShareImageError]) -> set[str]:
+        return {error.code}.union(*(codes(kind) for kind in error.__subclasses__()))
+
+    schemas = DOCUMENT["components"]["schemas"]
+    documented = set(schemas["Error"]["properties"]["code"]["enum"])
+    documented.add(schemas["FieldErrors"]["properties"]["code"]["const"])
+    assert documented == codes(ShareImageError)
+
+
+api = schemathesis.openapi.from_path(ROOT / "openapi.json")
+
+
+@pytest.mark.slow
+@api.parametrize()
+@settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+def test_every_answer_is_one_that_the_document_promises(
+    case: schemathesis.Case[Any], server: FunctionServer
+) -> None:
+    if is_uuid7(case.headers.get("Idempotency-Key")):
+        case.headers["Idempotency-Key"] = uuid7()  # generated ones come again, with other forms
+    # In a form everything is text, so that a value of another type is a good value after all.
+    is_form = case.media_type == "multipart/form-data"
+    excluded: list[Any] = [negative_data_rejection] if is_form else []
+    case.call_and_validate(base_url=server.url, excluded_checks=excluded)

@@ -1,0 +1,256 @@
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pictures
+import pytest
+from keys import uuid7
+
+from config import load_settings
+from errors import Gone, InvalidFields, NotFound, ObjectNotFound, StorageUnavailable
+from guards import MemoryBudget
+from shares import CARD, PICTURE, Shares, mint_key, parse_key, share_id_of
+from storage import LocalStorage, open_storage
+from uploads import Form, Upload
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from storage import StoredObject
+
+
+def form(data: bytes, platform: str = "email", effect_type: str = "ink") -> Form:
+    upload = Upload(data=data, filename="pet.jpg", content_type="image/jpeg")
+    return Form(file=upload, platform=platform, effect_type=effect_type, fit=None)
+
+
+MEMORY = MemoryBudget(1_000_000_000, max_waiting=4)
+
+
+def stored_files(folder: Path) -> list[str]:
+    return sorted(p.name for p in (folder / "shares").rglob("*.jpg"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def shares(folder: Path) -> Shares:
+    settings = load_settings({"LOCAL_STORAGE_DIR": str(folder)})
+    return Shares(open_storage(settings), MEMORY, settings)
+
+
+@pytest.fixture(scope="module")
+def other_photo() -> bytes:
+    return pictures.photo_jpeg((320, 480))
+
+
+def test_a_share_id_is_the_keys_time_then_its_sha256() -> None:
+    key = mint_key()
+    share_id = share_id_of(key)
+    digest = int.from_bytes(hashlib.sha256(key.bytes).digest(), "big")
+    assert share_id.version == 7
+    assert share_id.variant == uuid.RFC_4122
+    assert share_id.int >> 80 == key.int >> 80
+    assert share_id.int & (1 << 62) - 1 == digest & (1 << 62) - 1
+    assert share_id.int >> 64 & 0xFFF == digest >> 62 & 0xFFF
+    assert share_id_of(key) == share_id
+
+
+def test_minted_keys_carry_the_time_and_never_repeat() -> None:
+    keys = {mint_key() for _ in range(1000)}
+    assert len(keys) == 1000
+    assert all(abs((k.int >> 80) / 1000 - time.time()) < 5 for k in keys)
+    assert {k.version for k in keys} == {7}
+
+
+@pytest.mark.parametrize("age_s", [0, 298, -58])
+def test_a_fresh_uuid7_is_a_key(age_s: float) -> None:
+    text = uuid7(age_s=age_s)
+    assert str(parse_key(text)) == text
+
+
+def test_a_key_may_stand_in_quotes_or_capitals() -> None:
+    text = uuid7()
+    assert str(parse_key(f'"{text}"')) == text
+    assert str(parse_key(text.upper())) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "key",
+        str(uuid.uuid4()),
+        uuid7(age_s=302),
+        uuid7(age_s=-600),
+        uuid7().replace("-", ""),
+        f"{{{uuid7()}}}",
+        uuid7() + "\n.",
+    ],
+)
+def test_anything_but_a_fresh_uuid7_is_refused_by_the_name_of_its_header(text: str) -> None:
+    with pytest.raises(InvalidFields) as caught:
+        parse_key(text)
+    assert caught.value.problems[0].loc == ("header", "Idempotency-Key")
+
+
+def test_a_share_can_be_read_back_with_what_was_said_of_it(shares: Shares, photo: bytes) -> None:
+    share = shares.create(form(photo))
+    stored, data = shares.read(share.share_id, PICTURE)
+    assert data.startswith(b"\xff\xd8\xff")
+    assert stored.size_bytes == len(data)
+    told = shares.stat(share.share_id, PICTURE)
+    assert told.content_type == "image/jpeg"
+    assert told.cache_control == "public, max-age=300"
+    assert told.metadata["expires"] == str(share.expires_at)
+    assert told.metadata["platform"] == "email"
+    assert told.metadata["effect_type"] == "ink"
+    assert (told.metadata["width"], told.metadata["height"]) == ("640", "480")
+
+
+def test_object_names_come_from_the_id_alone(shares: Shares, photo: bytes, folder: Path) -> None:
+    share = shares.create(form(photo, platform="../../x", effect_type="/etc/passwd"))
+    text = str(share.share_id)
+    assert share.picture.name == f"shares/{text[-2:]}/{text}/picture.jpg"
+    assert share.card.name == f"shares/{text[-2:]}/{text}/card.jpg"
+    assert stored_files(folder) == ["card.jpg", "picture.jpg"]
+
+
+def test_a_share_ends_a_day_after_its_key_was_made(shares: Shares, photo: bytes) -> None:
+    key = parse_key(uuid7(age_s=200))
+    share = shares.create(form(photo), key)
+    assert share.expires_at == int((key.int >> 80) / 1000 + 86400)
+
+
+def test_picture_and_card_are_one_object_where_they_are_the_same(
+    shares: Shares, photo: bytes, folder: Path
+) -> None:
+    share = shares.create(form(photo, platform="facebook"))
+    assert share.card == share.picture
+    assert stored_files(folder) == ["picture.jpg"]
+    assert shares.read(share.share_id, CARD) == shares.read(share.share_id, PICTURE)
+
+
+def test_another_instance_finds_the_card_of_a_share_that_is_one_object(
+    shares: Shares, photo: bytes, folder: Path
+) -> None:
+    share = shares.create(form(photo, platform="facebook"))
+    settings = load_settings({"LOCAL_STORAGE_DIR": str(folder)})
+    elsewhere = Shares(open_storage(settings), MEMORY, settings)
+    assert elsewhere.read(share.share_id, CARD)[0].size_bytes == share.picture.size_bytes
+
+
+def test_the_same_key_and_form_give_the_same_share(
+    shares: Shares, photo: bytes, folder: Path
+) -> None:
+    key = mint_key()
+    first, again = shares.create(form(photo), key), shares.create(form(photo), key)
+    assert again == first
+    assert stored_files(folder) == ["card.jpg", "picture.jpg"]
+
+
+def test_two_requests_with_one_key_at_once_give_the_same_share(
+    shares: Shares, photo: bytes, folder: Path
+) -> None:
+    key = mint_key()
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda _: shares.create(form(photo), key), range(4)))
+    assert made == [made[0]] * 4
+    assert stored_files(folder) == ["card.jpg", "picture.jpg"]
+
+
+def test_a_key_that_came_with_another_form_is_refused_and_changes_nothing(
+    shares: Shares, photo: bytes, other_photo: bytes
+) -> None:
+    key = mint_key()
+    before = shares.read(shares.create(form(photo), key).share_id, PICTURE)
+    for other in (form(other_photo), form(photo, platform="x"), form(photo, effect_type="oil")):
+        with pytest.raises(InvalidFields) as caught:
+            shares.create(other, key)
+        assert caught.value.problems[0].loc == ("header", "Idempotency-Key")
+    assert shares.read(share_id_of(key), PICTURE) == before
+
+
+def test_an_id_is_read_only_while_it_may_live(shares: Shares) -> None:
+    living = uuid7(age_s=86_390)
+    assert str(shares.living(living)) == living
+    with pytest.raises(Gone):
+        shares.living(uuid7(age_s=86_401))
+    with pytest.raises(ObjectNotFound):
+        shares.read(shares.living(living), PICTURE)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x", "..", str(uuid.uuid4()), uuid7(age_s=-3600), uuid7().upper(), uuid7() + "/"]
+)
+def test_what_is_no_share_id_was_never_there(shares: Shares, text: str) -> None:
+    with pytest.raises(NotFound):
+        shares.living(text)
+
+
+def test_what_is_over_is_swept_from_a_folder_and_nothing_else(photo: bytes, folder: Path) -> None:
+    settings = load_settings({"LOCAL_STORAGE_DIR": str(folder), "SHARE_TTL_HOURS": str(2 / 3600)})
+    shares = Shares(open_storage(settings), MEMORY, settings)
+    (folder / "shares").mkdir(parents=True)
+    (folder / "shares" / "mine.jpg").write_bytes(photo)
+    os.utime(folder / "shares" / "mine.jpg", (0, 0))
+    over = shares.create(form(photo))
+    assert stored_files(folder) == ["card.jpg", "mine.jpg", "picture.jpg"]
+    time.sleep(2.5)
+    living = shares.create(form(photo, platform="facebook"))
+    deadline = time.monotonic() + 10
+    while len(stored_files(folder)) > 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert stored_files(folder) == ["mine.jpg", "picture.jpg"]
+    shares.stat(living.share_id, PICTURE)
+    with pytest.raises(ObjectNotFound):
+        shares.stat(over.share_id, PICTURE)
+
+
+class FailingCards(LocalStorage):
+    """A folder that cannot take cards: a storage that fails half way through a share."""
+
+    def put(
+        self,
+        name: str,
+        data: bytes,
+        *,
+        content_type: str,
+        cache_control: str,
+        metadata: Mapping[str, str],
+    ) -> StoredObject:
+        if name.endswith("card.jpg"):
+            raise StorageUnavailable("no room")
+        return super().put(
+            name, data, content_type=content_type, cache_control=cache_control, metadata=metadata
+        )
+
+
+def test_when_the_card_cannot_be_stored_the_picture_is_taken_back(
+    photo: bytes, folder: Path
+) -> None:
+    shares = Shares(FailingCards(folder), MEMORY, load_settings({}))
+    with pytest.raises(StorageUnavailable):
+        shares.create(form(photo))
+    assert stored_files(folder) == []
+
+
+def test_under_a_clients_key_the_next_try_completes_a_share_that_failed(
+    photo: bytes, folder: Path
+) -> None:
+    key = mint_key()
+    settings = load_settings({})
+    with pytest.raises(StorageUnavailable):
+        Shares(FailingCards(folder), MEMORY, settings).create(form(photo), key)
+    share = Shares(LocalStorage(folder), MEMORY, settings).create(form(photo), key)
+    assert stored_files(folder) == ["card.jpg", "picture.jpg"]
+    assert share.share_id == share_id_of(key)

@@ -1,0 +1,265 @@
+"""Request body to Form, within limits; nothing is decoded here.
+
+    socket -> _Body (byte limit, time limit) -> BufferedReader -> multipart parser -> Form
+
+Limits, all of them refused before memory is taken:
+    max_upload_bytes    the file                (MAX_UPLOAD_MB)
+    FORM_MAX_BYTES      everything else in the body
+    FORM_MAX_PARTS      parts, whatever their size
+    FIELD_MAX_CHARS     one text field
+    UPLOAD_TIMEOUT_S    the whole body, however slowly it trickles in; a small one gets less
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import socket
+import threading
+import unicodedata
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.formparser import FormDataParser
+
+from errors import (
+    FieldProblem,
+    FileTooLarge,
+    InvalidFields,
+    MalformedForm,
+    MissingBoundary,
+    UploadTooSlow,
+)
+from platforms import Fit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from _typeshed.wsgi import WSGIEnvironment
+    from flask import Request
+    from werkzeug.datastructures import FileStorage, MultiDict
+
+    _Parts = tuple[MultiDict[str, str], MultiDict[str, FileStorage]]
+
+DEFAULT_EFFECT_TYPE = "enhancedblackwhite"
+FORM_MAX_BYTES = 64_000
+FORM_MAX_PARTS = 50
+FIELD_MAX_CHARS = 100
+UPLOAD_TIMEOUT_S = 90.0
+UPLOAD_MIN_TIMEOUT_S = 10.0  # and, up to UPLOAD_TIMEOUT_S, what the body takes at this rate:
+UPLOAD_MIN_BYTES_PER_S = 50_000
+DISCARD_MAX_BYTES = 32_000_000  # the most that Cloud Run lets through in one HTTP/1 request
+DISCARD_TIMEOUT_S = 2.0
+
+_READ_BYTES = 1 << 20  # what gunicorn reads from the socket at most at once
+_FIELD_MEMORY_BYTES = 500_000  # must exceed the parser's own 64 KiB steps
+_CONTROL_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """The file as it was sent: its bytes, and what the client says of them (not to be trusted)."""
+
+    data: bytes = field(repr=False)
+    filename: str
+    content_type: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """The fields of a share request, checked; fit is None where the platform decides."""
+
+    file: Upload
+    platform: str
+    effect_type: str
+    fit: Fit | None
+
+
+def body_bytes(request: Request, *, max_upload_bytes: int) -> int:
+    """Return how much memory the body of a request may take, before it is read."""
+    most = max_upload_bytes + FORM_MAX_BYTES
+    if "Transfer-Encoding" in request.headers:
+        return most
+    return min(request.content_length or 0, most)
+
+
+def parse_form(request: Request, *, max_upload_bytes: int) -> Form:
+    """Return the form in a request's body.
+
+    max_upload_bytes: the most that the file may have.
+
+    Raises: FileTooLarge, before the body is read where Content-Length gives it away;
+    MissingBoundary and MalformedForm for a body that is not the form it claims to be;
+    InvalidFields, with every problem at once, `file` before `platform`; UploadTooSlow.
+    """
+    fields = _Fields(*_read_parts(request, max_upload_bytes=max_upload_bytes))
+    upload = fields.file()
+    platform = fields.text("platform")
+    effect_type = fields.text("effect_type", default=DEFAULT_EFFECT_TYPE)
+    fit = fields.fit()
+    if fields.problems or upload is None:
+        raise InvalidFields(fields.problems)
+    if len(upload.data) > max_upload_bytes:
+        raise FileTooLarge(max_bytes=max_upload_bytes, reason=f"file of {len(upload.data)} bytes")
+    return Form(file=upload, platform=platform, effect_type=effect_type, fit=fit)
+
+
+def discard_body(environ: WSGIEnvironment) -> None:
+    """Read and forget what the client still sends, within limits, so that it sees the answer.
+
+    A client that is refused early goes on sending; closing the connection on it would reset it, and
+    the answer would be lost with it (RFC 9112, section 9.6).
+    """
+    stream = environ["wsgi.input"]
+    left = DISCARD_MAX_BYTES
+    with contextlib.suppress(Exception), _time_limit(environ, DISCARD_TIMEOUT_S):
+        while left > 0 and (data := stream.read(min(left, _READ_BYTES))):
+            left -= len(data)
+
+
+def _read_parts(request: Request, *, max_upload_bytes: int) -> _Parts:
+    if request.mimetype == "multipart/form-data" and not request.mimetype_params.get("boundary"):
+        raise MissingBoundary
+    is_urlencoded = request.mimetype == "application/x-www-form-urlencoded"
+    max_body_bytes = FORM_MAX_BYTES + (0 if is_urlencoded else max_upload_bytes)
+    if (request.content_length or 0) > max_body_bytes:
+        raise FileTooLarge(
+            max_bytes=max_upload_bytes, reason=f"Content-Length {request.content_length}"
+        )
+    body = _Body(request.environ["wsgi.input"], max_body_bytes, max_upload_bytes)
+    with _time_limit(request.environ, _timeout_s(request)) as time_is_up:
+        try:
+            return _parse(io.BufferedReader(body, _READ_BYTES), request)
+        except MalformedForm:
+            if time_is_up.is_set():
+                raise UploadTooSlow from None
+            raise
+
+
+def _timeout_s(request: Request) -> float:
+    """Return how long the body may take: who announces little and trickles is cut off soon."""
+    if request.content_length is None:
+        return UPLOAD_TIMEOUT_S
+    expected_s = request.content_length / UPLOAD_MIN_BYTES_PER_S
+    return min(UPLOAD_MIN_TIMEOUT_S + expected_s, UPLOAD_TIMEOUT_S)
+
+
+def _parse(stream: io.BufferedReader, request: Request) -> _Parts:
+    parser = FormDataParser(
+        stream_factory=_in_memory,
+        max_form_memory_size=_FIELD_MEMORY_BYTES,
+        max_form_parts=FORM_MAX_PARTS,
+        silent=False,
+    )
+    try:
+        _, texts, files = parser.parse(stream, request.mimetype, None, request.mimetype_params)
+    except RequestEntityTooLarge as error:
+        raise MalformedForm("too many parts, or too long a text part") from error
+    except (ValueError, OSError) as error:
+        raise MalformedForm(f"{type(error).__name__}: {error}") from error
+    return texts, files
+
+
+def _in_memory(*_: object, **__: object) -> io.BytesIO:
+    """Make what takes a file part; the limits hold already, so nothing goes to a disk."""
+    return io.BytesIO()
+
+
+class _Body(io.RawIOBase):
+    """The request body up to a limit: one byte more is an error, and is not read on."""
+
+    def __init__(self, stream: Any, max_body_bytes: int, max_upload_bytes: int) -> None:  # noqa: ANN401 - the WSGI server's own class
+        self._stream = stream
+        self._left = max_body_bytes
+        self._max_upload_bytes = max_upload_bytes
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - any writable buffer
+        try:
+            data: bytes = self._stream.read(min(len(buffer), self._left + 1))
+        except OSError:
+            raise
+        except Exception as error:  # the server's own complaint about chunks or trailers
+            raise MalformedForm(f"{type(error).__name__}: {error}") from error
+        self._left -= len(data)
+        if self._left < 0:
+            raise FileTooLarge(max_bytes=self._max_upload_bytes, reason="body above the limit")
+        buffer[: len(data)] = data
+        return len(data)
+
+
+@contextlib.contextmanager
+def _time_limit(environ: WSGIEnvironment, seconds: float) -> Iterator[threading.Event]:
+    """Let reading the body take so many seconds in all; after that it reads as ended.
+
+    gunicorn's sockets wait for ever. A timeout on the socket would start anew with every byte, so
+    the reading side is shut instead.
+    """
+    time_is_up = threading.Event()
+    connection: socket.socket | None = environ.get("gunicorn.socket")
+    if connection is None:  # another server than gunicorn, as in tests without a socket
+        yield time_is_up
+        return
+
+    def shut() -> None:
+        time_is_up.set()
+        with contextlib.suppress(OSError):
+            connection.shutdown(socket.SHUT_RD)
+
+    timer = threading.Timer(seconds, shut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield time_is_up
+    finally:
+        timer.cancel()
+
+
+class _Fields:
+    """Takes fields out of the parts; of a field that comes twice the last, as it always was."""
+
+    def __init__(self, texts: MultiDict[str, str], files: MultiDict[str, FileStorage]) -> None:
+        self._texts = texts
+        self._files = files
+        self.problems: list[FieldProblem] = []
+
+    def file(self) -> Upload | None:
+        part = next(reversed(self._files.getlist("file")), None)
+        data = part.stream.getvalue() if part and isinstance(part.stream, io.BytesIO) else b""
+        if part and (data or part.filename):
+            return Upload(
+                data=data, filename=part.filename or "", content_type=part.content_type or ""
+            )
+        if any(self._texts.getlist("file")):
+            self._report("value_error", "file", "Value error, expected a file")
+        else:  # a browser sends an empty part without a name where no file was chosen
+            self.problems.append(FieldProblem.missing("file"))
+        return None
+
+    def text(self, name: str, *, default: str | None = None) -> str:
+        value = next(reversed(self._texts.getlist(name)), "").strip()
+        if name in self._files:
+            self._report("string_type", name, "Input should be a valid string")
+        elif not value and default is None:
+            self.problems.append(FieldProblem.missing(name))
+        elif len(value) > FIELD_MAX_CHARS:
+            self._report(
+                "value_error", name, f"Value error, expected at most {FIELD_MAX_CHARS} characters"
+            )
+        elif any(unicodedata.category(c) in _CONTROL_CATEGORIES for c in value):
+            self._report("value_error", name, "Value error, expected no control characters")
+        return value or default or ""
+
+    def fit(self) -> Fit | None:
+        value = self.text("fit", default="")
+        if value in tuple(Fit):
+            return Fit(value)
+        if value and not any(problem.loc[1] == "fit" for problem in self.problems):
+            self._report("value_error", "fit", f"Value error, expected one of {', '.join(Fit)}")
+        return None
+
+    def _report(self, kind: str, name: str, message: str) -> None:
+        self.problems.append(FieldProblem(type=kind, loc=("body", name), msg=message))

@@ -1,0 +1,262 @@
+// The demo page: the element does the sharing, this shows what came of it.
+
+import { deleteShare, shareImage } from "./share-image.js";
+
+const LINKED = {
+  facebook: "Facebook",
+  x: "X",
+  linkedin: "LinkedIn",
+  whatsapp: "WhatsApp",
+  telegram: "Telegram",
+  threads: "Threads",
+  bluesky: "Bluesky",
+  reddit: "Reddit",
+  email: "Email",
+};
+const PICTURED = {
+  pinterest: { name: "Pinterest", size: [1000, 1500] },
+  instagram: { name: "Instagram", size: [1080, 1350] },
+  instagram_story: { name: "Story, TikTok, Snapchat", size: [1080, 1920] },
+};
+
+const $ = (id) => document.getElementById(id);
+const button = document.querySelector("share-image-button");
+const countdown = document.querySelector(".countdown");
+
+let picture = null; // what was shared last
+let run = new AbortController(); // ends with the share that it belongs to
+let extras = []; // the shares in other shapes
+
+// ------------------------------------------------------------------------------ from the element
+
+button.addEventListener("share-start", ({ detail }) => {
+  restart();
+  picture = detail;
+});
+
+button.addEventListener("share-ready", async ({ detail: share }) => {
+  const { signal } = run;
+  countDown(share, signal);
+  $("json").replaceChildren(...colored(share));
+  const texts = await announced(share.page_url);
+  if (signal.aborted) return;
+  $("link-cards").replaceChildren(
+    ...Object.entries(LINKED).map(([network, name]) => linkCard(network, name, share, texts)),
+  );
+  const cards = Object.entries(PICTURED).map(([network, { name, size }]) => {
+    const card = pictureCard(network, name, size, texts);
+    card.dataset.platform = network;
+    return card;
+  });
+  $("picture-cards").replaceChildren(...cards);
+  $("result").hidden = false;
+  for (const card of cards) await fill(card, share, signal);
+});
+
+button.addEventListener("share-deleted", () => {
+  const others = extras;
+  restart();
+  picture = null;
+  for (const share of others) deleteShare(share);
+});
+
+function restart() {
+  run.abort();
+  run = new AbortController();
+  extras = [];
+  $("result").hidden = countdown.hidden = true;
+}
+
+// ------------------------------------------------------------------------------ how it looks
+
+/** Read from a page what networks read: its Open Graph tags. */
+async function announced(pageUrl) {
+  const html = await (await fetch(pageUrl)).text();
+  const tags = html.match(/<meta [^>]+>/g) ?? []; // its inline style is not for this page's CSP
+  const page = new DOMParser().parseFromString(tags.join(""), "text/html");
+  const tag = (name) => page.querySelector(`meta[property="og:${name}"]`)?.content ?? "";
+  return {
+    title: tag("title"),
+    description: tag("description"),
+    alt: tag("image:alt"),
+    site: tag("site_name"),
+    host: new URL(pageUrl).host,
+    pageUrl,
+  };
+}
+
+function cardOf(network, name, { title, description, alt, host }) {
+  const card = $("card").content.firstElementChild.cloneNode(true);
+  card.className = `card ${network}`;
+  card.querySelector("h3").textContent = name;
+  card.querySelector(".title").textContent = title;
+  card.querySelector(".description").textContent = description;
+  card.querySelector(".host").textContent = host;
+  card.querySelector("img").alt = alt;
+  return card;
+}
+
+function linkCard(network, name, share, texts) {
+  const card = cardOf(network, name, texts);
+  const image = card.querySelector("img");
+  [image.width, image.height, image.src] = [1200, 630, share.card_url];
+  const words = card.querySelector(".words");
+  if (network === "telegram") card.querySelector(".host").textContent = texts.site;
+  if (["facebook", "linkedin"].includes(network)) words.remove();
+  else if (["whatsapp", "telegram", "email"].includes(network)) words.textContent = texts.pageUrl;
+  else words.textContent = texts.title;
+  offer(card, name, share.links[network]);
+  return card;
+}
+
+function pictureCard(network, name, [width, height], texts) {
+  const card = cardOf(network, name, texts);
+  const image = card.querySelector("img");
+  [image.width, image.height] = [width, height];
+  card.querySelector(".words").textContent = texts.title;
+  card.querySelector(".go").remove();
+  return card;
+}
+
+/** Give a card its picture: a share of its own, for the network's shape. */
+async function fill(card, share, signal) {
+  const { platform } = card.dataset;
+  const fit = button.getAttribute("fit") ?? undefined;
+  try {
+    const made = platform === share.platform ? share : await shareImage(picture, { platform, fit, signal });
+    if (made !== share) extras.push(made);
+    card.querySelector("img").src = made.url;
+    const link = document.createElement("a");
+    link.className = "go";
+    card.append(link);
+    if (made.links[platform]) offer(card, PICTURED[platform].name, made.links[platform]);
+    else {
+      link.href = made.url;
+      link.download = `${platform}.jpg`;
+      link.textContent = "Download the picture";
+    }
+  } catch (error) {
+    if (!signal.aborted) card.querySelector(".words").textContent = error.message;
+  }
+}
+
+function offer(card, name, href) {
+  const link = card.querySelector(".go");
+  link.href = href;
+  link.target = "_blank";
+  link.rel = "noopener";
+  link.textContent = name === "Email" ? "Write an email" : `Share on ${name}`;
+}
+
+// ------------------------------------------------------------------------------ the rest
+
+/** Count by the server's clock, which the share's id holds (UUIDv7), not by this device's. */
+function countDown(share, signal) {
+  const madeAt = parseInt(share.share_id.replace("-", "").slice(0, 12), 16);
+  const started = performance.now();
+  const tick = () => {
+    if (signal.aborted) return clearInterval(timer);
+    const seconds = share.expires_at - (madeAt + performance.now() - started) / 1000;
+    const parts = [seconds / 3600, (seconds / 60) % 60, seconds % 60];
+    $("left").textContent = parts.map((n) => String(Math.max(0, Math.floor(n))).padStart(2, "0")).join(":");
+    if (seconds <= 0) restart();
+  };
+  const timer = setInterval(tick, 1000);
+  tick();
+  $("left").dateTime = new Date(share.expires_at * 1000).toISOString();
+  countdown.hidden = false;
+}
+
+/** JSON with its keys and values marked. */
+function colored(value) {
+  const tokens = JSON.stringify(value, null, 2).split(/("(?:[^"\\]|\\.)*"(?:: )?)/);
+  return tokens.map((token) => {
+    if (!token.startsWith('"')) return token;
+    const span = document.createElement("span");
+    span.className = token.endsWith(": ") ? "key" : "string";
+    span.textContent = token;
+    return span;
+  });
+}
+
+/** A pet to try with: on a ground as in a photo, or alone as in a cut-out. */
+function sample(kind) {
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [1600, 1200];
+  const draw = canvas.getContext("2d");
+  const fill = (color, ...paths) => {
+    draw.fillStyle = color;
+    for (const path of paths) draw.fill(new Path2D(path));
+  };
+  if (kind === "photo") {
+    const sky = draw.createLinearGradient(0, 0, 1600, 1200);
+    sky.addColorStop(0, "#f6d8ae");
+    sky.addColorStop(0.6, "#e58f65");
+    sky.addColorStop(1, "#7a2e12");
+    draw.fillStyle = sky;
+    draw.fillRect(0, 0, 1600, 1200);
+    for (let at = 0; at < 40; at += 1) {
+      draw.fillStyle = `hsl(${20 + at} 80% 80% / ${0.05 + (at % 5) * 0.02})`;
+      draw.beginPath();
+      draw.arc((at * 613) % 1600, (at * 389) % 900, 20 + ((at * 71) % 110), 0, 7);
+      draw.fill();
+    }
+  }
+  fill("#2f2a33", "M 430 1200 C 430 900 560 800 800 800 C 1040 800 1170 900 1170 1200 Z");
+  fill("#3b3540", "M 800 260 C 1060 260 1120 470 1100 620 C 1080 800 950 880 800 880 C 650 880 520 800 500 620 C 480 470 540 260 800 260 Z");
+  fill("#3b3540", "M 520 480 L 500 170 C 500 150 520 145 535 160 L 740 300 Z", "M 1080 480 L 1100 170 C 1100 150 1080 145 1065 160 L 860 300 Z");
+  fill("#c98c86", "M 545 400 L 535 230 L 660 315 Z", "M 1055 400 L 1065 230 L 940 315 Z");
+  fill("#f4eee7", "M 800 660 C 900 650 960 720 930 790 C 905 850 850 872 800 872 C 750 872 695 850 670 790 C 640 720 700 650 800 660 Z");
+  fill("#e9c46a", "M 570 570 C 600 500 720 500 740 580 C 710 640 600 640 570 570 Z", "M 1030 570 C 1000 500 880 500 860 580 C 890 640 1000 640 1030 570 Z");
+  fill("#1a171d", "M 655 528 C 690 550 690 605 655 625 C 622 605 622 550 655 528 Z", "M 945 528 C 978 550 978 605 945 625 C 910 605 910 550 945 528 Z");
+  fill("#ffffff", "M 668 552 a 13 13 0 1 0 1 0 Z", "M 958 552 a 13 13 0 1 0 1 0 Z");
+  fill("#d9827a", "M 755 695 C 780 680 820 680 845 695 C 840 725 815 745 800 745 C 785 745 760 725 755 695 Z");
+  draw.strokeStyle = "#3b3540";
+  draw.lineWidth = 8;
+  draw.lineCap = "round";
+  draw.stroke(new Path2D("M 800 745 L 800 775 C 795 815 745 820 725 795 M 800 775 C 805 815 855 820 875 795"));
+  draw.strokeStyle = "#f4eee7";
+  draw.lineWidth = 4;
+  draw.stroke(new Path2D("M 660 745 L 420 700 M 660 765 L 410 775 M 665 785 L 430 850 M 940 745 L 1180 700 M 940 765 L 1190 775 M 935 785 L 1170 850"));
+  fill("#7a2e12", "M 590 905 C 700 960 900 960 1010 905 L 1025 950 C 900 1010 700 1010 575 950 Z");
+  fill("#e9c46a", "M 800 965 a 38 38 0 1 0 1 0 Z");
+  return canvas;
+}
+
+for (const choice of document.querySelectorAll("[data-sample]")) {
+  choice.addEventListener("click", () => button.share(sample(choice.dataset.sample)));
+}
+
+$("fits").addEventListener("change", ({ target }) => {
+  if (target.value) button.setAttribute("fit", target.value);
+  else button.removeAttribute("fit");
+  if (picture) button.share(picture);
+});
+
+const here = new URL(".", location.href).href;
+$("tag-code").textContent = `<script type="module"
+  src="${here}share-image.js"></script>
+
+<share-image-button
+  platform="pinterest"
+  networks="pinterest whatsapp email">
+</share-image-button>`;
+$("call-code").textContent = `import { shareImage }
+  from "${here}share-image.js";
+
+const share = await shareImage(canvas, {
+  platform: "facebook",
+  onProgress: ({ stage, progress }) =>
+    show(stage, progress),
+});`;
+$("curl-code").textContent = `curl \\
+  -F file=@photo.jpg \\
+  -F platform=facebook \\
+  ${here}api/v2/share-image`;
+
+fetch("health")
+  .then((answer) => answer.json())
+  .then(({ share_ttl_hours: hours }) => {
+    $("lifetime").textContent = hours === 1 ? "an hour" : `${hours} hours`;
+  })
+  .catch(() => {});
