@@ -121,6 +121,7 @@ class Pages:
             self._card(base_url, share_id),
             title="This picture has been deleted",
             description="Shared pictures are kept for a short time only. Make one of your own pet.",
+            picture_url=f"{share_id}/card.jpg",
             shop_url=self._shop_url(
                 utm_source="share", utm_medium="social_share", utm_content=share_id
             ),

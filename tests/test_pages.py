@@ -272,7 +272,7 @@ class TestEnded:
             assert page.metas["og:title"] == "This picture has been deleted"
             (to_shop,) = page.hrefs
             assert urlsplit(to_shop).netloc == "shop.example"
-            assert page.images == []
+            assert [image["src"] for image in page.images] == [f"{share_id}/card.jpg"]
 
     def test_programs_get_json(self, shop: FlaskClient) -> None:
         answer = shop.get(f"/s/{uuid7(age_s=90_000)}", headers={"Accept": "application/json"})
