@@ -12,8 +12,9 @@ from keys import uuid7
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Literal
 
-    from playwright.sync_api import Browser, ColorScheme, Page
+    from playwright.sync_api import Browser, Page
 
 pytestmark = pytest.mark.slow
 
@@ -58,7 +59,11 @@ def width(request: pytest.FixtureRequest) -> int:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("kind", ["living", "ended", "missing"])
 def test_a_page_is_accessible_and_complains_of_nothing(
-    browser: Browser, addresses: dict[str, str], kind: str, width: int, scheme: ColorScheme
+    browser: Browser,
+    addresses: dict[str, str],
+    kind: str,
+    width: int,
+    scheme: Literal["light", "dark"],
 ) -> None:
     context = browser.new_context(
         viewport={"width": width, "height": 800}, color_scheme=scheme, java_script_enabled=True

@@ -305,7 +305,11 @@ class TestEnded:
 
 
 class TestMissing:
-    @pytest.mark.parametrize("share_id", [uuid7(), "nonsense", uuid7(age_s=-7200), "%22%3E%3Cb%3E"])
+    @pytest.mark.parametrize(
+        "share_id",
+        [uuid7(), "nonsense", uuid7(age_s=-7200), "%22%3E%3Cb%3E"],
+        ids=["never was", "nonsense", "ahead", "markup"],
+    )
     def test_people_get_a_page_and_programs_json(self, shop: FlaskClient, share_id: str) -> None:
         for path in (f"/s/{share_id}", f"/s/{share_id}.jpg", f"/s/{share_id}/card.jpg"):
             page = shop.get(path, headers=BROWSER)

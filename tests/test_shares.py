@@ -96,6 +96,7 @@ def test_a_key_may_stand_in_quotes_or_capitals() -> None:
         f"{{{uuid7()}}}",
         uuid7() + "\n.",
     ],
+    ids=["empty", "word", "version 4", "stale", "ahead", "bare", "braces", "newline"],
 )
 def test_anything_but_a_fresh_uuid7_is_refused_by_the_name_of_its_header(text: str) -> None:
     with pytest.raises(InvalidFields) as caught:
@@ -190,7 +191,9 @@ def test_an_id_is_read_only_while_it_may_live(shares: Shares) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "x", "..", str(uuid.uuid4()), uuid7(age_s=-3600), uuid7().upper(), uuid7() + "/"]
+    "text",
+    ["", "x", "..", str(uuid.uuid4()), uuid7(age_s=-3600), uuid7().upper(), uuid7() + "/"],
+    ids=["empty", "letter", "dots", "version 4", "ahead", "capitals", "slash"],
 )
 def test_what_is_no_share_id_was_never_there(shares: Shares, text: str) -> None:
     with pytest.raises(NotFound):
