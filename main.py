@@ -16,7 +16,7 @@ functions-framework imports this module once and calls share_image for every req
 
 from __future__ import annotations
 
-import json
+import math
 import os
 import time
 import traceback
@@ -25,7 +25,6 @@ from http import HTTPStatus
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import flask
 from flask import Request, Response
@@ -35,6 +34,7 @@ from werkzeug.exceptions import NotFound as RouteNotFound
 from werkzeug.routing import Map, Rule
 
 import source
+from answers import Visit, cached, is_for_people, json_answer, sealed
 from assets import DEMO, Assets
 from config import VERSION, Settings, load_settings
 from errors import (
@@ -59,16 +59,12 @@ from logs import Log, note, public_fields, request_line, stage
 from pages import Pages, picture_response
 from shares import CARD, PICTURE, Share, Shares, opens, parse_key
 from storage import open_storage
-from uploads import body_bytes, discard_body, parse_form
+from uploads import body_bytes, parse_form
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from _typeshed.wsgi import WSGIEnvironment
+    from collections.abc import Iterable
 
 ROOT = Path(__file__).parent
-CACHE_MAX_AGE_S = 300  # so that a deletion is felt
-HSTS_MAX_AGE_S = 31_536_000
 LOGGED_PATH_CHARS = 200
 IMPORTED_LATER_BYTES = 80_000_000  # the storage client with its threads and connections, decoders
 
@@ -100,21 +96,24 @@ class Service:
         """Return the answer to a request; whatever goes wrong, it is one of ours."""
         started = time.perf_counter()
         with request_line() as line:
+            visit = Visit.of(request, self._settings)
             try:
-                response = self._dispatch(request)
+                response = self._dispatch(request, visit)
             except ShareImageError as error:
-                response = self._error(request, error)
+                response = self._error(request, visit, error)
             except Exception:  # noqa: BLE001 - what escapes here, the framework answers in HTML
                 note(exception=traceback.format_exc())
-                response = self._error(request, ShareImageError())
-            self._finish(request, response)
+                response = self._error(request, visit, ShareImageError())
+            cors = self._origins.headers(visit.origin, visit.own_origins)
+            is_https = visit.base_url.startswith("https:")
+            sealed(response, cors, is_https=is_https, environ=request.environ)
             self._write_line(request, response, line, time.perf_counter() - started)
         return response
 
-    def create(self, request: Request) -> Response:
+    def create(self, request: Request, visit: Visit) -> Response:
         """Answer POST /api/v2/share-image."""
         started = time.perf_counter()
-        self._origins.check(request.headers.get("Origin"), self._own_origins(request))
+        self._origins.check(visit.origin, visit.own_origins)
         rate_limit = self._rate_limiter.count(self._client_address(request))
         key_header = request.headers.get("Idempotency-Key")
         key = None if key_header is None else parse_key(key_header)
@@ -125,15 +124,14 @@ class Service:
             note(platform=form.platform, effect_type=form.effect_type, bytes_in=len(form.file.data))
             share = self._shares.create(form, key)
         note(bytes_out=share.picture.size_bytes)
-        base_url = self._base_url(request)
-        links = self._pages.links(base_url, share.share_id)
-        response = _json_response(_share_answer(share, base_url, links, started))
+        links = self._pages.links(visit.base_url, share.share_id)
+        response = json_answer(_share_answer(share, visit.base_url, links, started))
         response.headers.update(rate_limit)
         return response
 
-    def delete(self, request: Request, share_id: str) -> Response:
+    def delete(self, request: Request, visit: Visit, share_id: str) -> Response:
         """Answer DELETE /api/v2/share-image/{share_id}: 204, again and again."""
-        self._origins.check(request.headers.get("Origin"), self._own_origins(request))
+        self._origins.check(visit.origin, visit.own_origins)
         parsed = self._shares.parse_id(share_id)
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
@@ -143,40 +141,36 @@ class Service:
         self._shares.delete(parsed)
         return Response(status=HTTPStatus.NO_CONTENT)
 
-    def page(self, request: Request, share_id: str) -> Response:
+    def page(self, _request: Request, visit: Visit, share_id: str) -> Response:
         """Answer GET and HEAD /s/{share_id}."""
         living = self._shares.living(share_id)
         with stage("storage"):
             stored = self._shares.stat(living, PICTURE)
         note(platform=stored.metadata["platform"], effect_type=stored.metadata["effect_type"])
         expires_at = self._shares.expires_at(living)
-        response = self._pages.share(self._base_url(request), living, stored, expires_at)
+        response = self._pages.share(visit.base_url, living, stored, expires_at)
         # Without PUBLIC_BASE_URL its links follow Host, so no shared cache may keep it.
-        scope = "public" if self._settings.public_base_url else "private"
-        response.headers["Cache-Control"] = f"{scope}, max-age={_max_age_s(expires_at)}"
-        return response
+        return cached(response, expires_at, shared=self._settings.public_base_url is not None)
 
-    def picture(self, request: Request, share_id: str) -> Response:
+    def picture(self, request: Request, _visit: Visit, share_id: str) -> Response:
         """Answer GET and HEAD /s/{share_id}.jpg."""
         return self._rendition(request, share_id, PICTURE)
 
-    def card(self, request: Request, share_id: str) -> Response:
+    def card(self, request: Request, _visit: Visit, share_id: str) -> Response:
         """Answer GET and HEAD /s/{share_id}/card.jpg; a share that is over keeps a neutral one."""
         try:
             return self._rendition(request, share_id, CARD)
         except Gone:
-            response = self._pages.ended_card(request)
-            response.headers["Cache-Control"] = f"public, max-age={CACHE_MAX_AGE_S}"
-            return response
+            return cached(self._pages.ended_card(request), math.inf)
 
-    def asset(self, request: Request) -> Response:
+    def asset(self, request: Request, _visit: Visit) -> Response:
         """Answer GET and HEAD for a file of web/: the browser client, and the demo page at /."""
         return self._assets.response(request, request.path.lstrip("/") or DEMO)
 
-    def health(self, _request: Request) -> Response:
+    def health(self, _request: Request, _visit: Visit) -> Response:
         """Answer GET /health: what runs and how it is configured; calls nothing."""
         settings = self._settings
-        return _json_response(
+        return json_answer(
             {
                 "status": "ok",
                 "version": VERSION,
@@ -191,7 +185,7 @@ class Service:
             }
         )
 
-    def openapi(self, request: Request) -> Response:
+    def openapi(self, request: Request, _visit: Visit) -> Response:
         """Answer GET /openapi.json."""
         response = Response(self._openapi, content_type="application/json")
         response.headers["Cache-Control"] = "no-cache"
@@ -199,43 +193,42 @@ class Service:
         response.make_conditional(request)
         return response
 
-    def _dispatch(self, request: Request) -> Response:
-        if not self._base_url(request):
+    def _dispatch(self, request: Request, visit: Visit) -> Response:
+        if not visit.base_url:
             raise BadRequest("Host names no host", detail="Invalid Host header")
         if request.environ["PATH_INFO"].startswith("//"):  # request.path hides it
             raise NotFound("no route")
         routes = ROUTES.bind("")
         if request.method == "OPTIONS":
-            return self._preflight(request, routes.allowed_methods(request.path))
+            return self._preflight(visit, routes.allowed_methods(request.path))
         try:
             handler, arguments = routes.match(request.path, request.method)
         except RouteMethodNotAllowed as error:
             raise MethodNotAllowed(allowed=_with_options(error.valid_methods or ())) from None
         except RouteNotFound:
             raise NotFound("no route") from None
-        response: Response = handler(self, request, **arguments)
+        response: Response = handler(self, request, visit, **arguments)
         return response
 
-    def _preflight(self, request: Request, methods: Iterable[str]) -> Response:
+    def _preflight(self, visit: Visit, methods: Iterable[str]) -> Response:
         if not methods:
             raise NotFound("no route")
-        self._origins.check(request.headers.get("Origin"), self._own_origins(request))
+        self._origins.check(visit.origin, visit.own_origins)
         allowed = ", ".join(_with_options(methods))
         response = Response(status=HTTPStatus.NO_CONTENT)
         response.headers["Allow"] = allowed
         response.headers.update(preflight_headers(allowed))
         return response
 
-    def _error(self, request: Request, error: ShareImageError) -> Response:
+    def _error(self, request: Request, visit: Visit, error: ShareImageError) -> Response:
         """Map an error to its answer, the only place that does: JSON, or a page for people."""
         note(code=error.code, reason=error.reason)
-        response = _json_response(error.body(), error.status)
-        if isinstance(error, NotFound | Gone) and _is_for_people(request):
+        response = json_answer(error.body(), error.status)
+        if isinstance(error, Gone) and is_for_people(request):
             share_id = request.path.removeprefix("/s/").partition("/")[0].removesuffix(".jpg")
-            base_url = self._base_url(request)
-            ended = isinstance(error, Gone)
-            pages = self._pages
-            response = pages.ended(base_url, share_id) if ended else pages.missing(base_url)
+            response = self._pages.ended(visit.base_url, share_id)
+        elif isinstance(error, NotFound) and is_for_people(request):
+            response = self._pages.missing(visit.base_url)
         response.headers.update(error.headers())
         return response
 
@@ -246,21 +239,7 @@ class Service:
                 stored, data = self._shares.stat(living, rendition), b""
             else:
                 stored, data = self._shares.read(living, rendition)
-        response = picture_response(request, stored, data)
-        max_age_s = _max_age_s(self._shares.expires_at(living))
-        response.headers["Cache-Control"] = f"public, max-age={max_age_s}"
-        return response
-
-    def _base_url(self, request: Request) -> str:
-        """Return where the function is reached from outside, without a trailing slash.
-
-        Cloud Run routes by Host, so that field can be believed there, and ends TLS itself. Empty
-        where Host holds anything but a host.
-        """
-        if self._settings.public_base_url:
-            return self._settings.public_base_url
-        scheme = "https" if self._settings.in_cloud else request.scheme
-        return f"{scheme}://{request.host}" if request.host else ""
+        return cached(picture_response(request, stored, data), self._shares.expires_at(living))
 
     def _client_address(self, request: Request) -> str:
         return client_address(
@@ -268,26 +247,6 @@ class Service:
             request.remote_addr or "",
             trusted_hops=self._settings.trusted_proxy_hops,
         )
-
-    def _own_origins(self, request: Request) -> tuple[str, ...]:
-        base = urlsplit(self._base_url(request))
-        return (f"{base.scheme}://{base.netloc}", f"{request.scheme}://{request.host}")
-
-    def _finish(self, request: Request, response: Response) -> None:
-        """Add what every answer carries, and make it one that does not wait for the body.
-
-        functions-framework reads the rest of the body into memory before it sends an answer, unless
-        the answer is a stream; so all of them are.
-        """
-        origin = request.headers.get("Origin")
-        cors = self._origins.headers(origin, self._own_origins(request))
-        response.vary.update(cors.pop("Vary", "").split())  # beside what varies already
-        response.headers.update(cors)
-        response.headers.setdefault("Cache-Control", "no-store")
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        if self._base_url(request).startswith("https:"):
-            response.headers["Strict-Transport-Security"] = f"max-age={HSTS_MAX_AGE_S}"
-        response.response = _then_discard(response.get_data(), request.environ)
 
     def _start_fields(self) -> dict[str, Any]:
         """Return what the line at the start of the process says."""
@@ -370,33 +329,6 @@ def _share_answer(
         "links": links,
         "delete_token": str(share.key),
     }
-
-
-def _json_response(body: dict[str, Any], status: HTTPStatus = HTTPStatus.OK) -> Response:
-    return Response(json.dumps(body), status=status, content_type="application/json")
-
-
-def _is_for_people(request: Request) -> bool:
-    """Return whether the answer is looked at: by who asks for a page, or prefers pages to JSON.
-
-    A crawler accepts anything, and has to get the page of a share that has ended as well.
-    """
-    if request.method not in {"GET", "HEAD"}:
-        return False
-    is_page = request.path.startswith("/s/") and not request.path.endswith(".jpg")
-    kinds = ["application/json", "text/html"]
-    preferred = request.accept_mimetypes.best_match(reversed(kinds) if is_page else kinds)
-    return preferred == "text/html" or (is_page and not request.accept_mimetypes)
-
-
-def _max_age_s(expires_at: int) -> int:
-    """Return how long a cache may keep what ends at expires_at, in seconds."""
-    return max(0, min(CACHE_MAX_AGE_S, expires_at - int(time.time())))
-
-
-def _then_discard(body: bytes, environ: WSGIEnvironment) -> Iterator[bytes]:
-    yield body
-    discard_body(environ)
 
 
 def _with_options(methods: Iterable[str]) -> tuple[str, ...]:

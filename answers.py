@@ -1,0 +1,119 @@
+"""What every answer is made of, whatever it answers.
+
+Visit           where a request came from, and where it found us
+json_answer     a JSON body
+cached          how long caches may keep an answer
+sealed          header fields that all answers carry; sent without waiting for the body
+is_for_people   whether a page is wanted, or JSON
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from flask import Response
+
+from uploads import discard_body
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from _typeshed.wsgi import WSGIEnvironment
+    from flask import Request
+
+    from config import Settings
+
+CACHE_MAX_AGE_S = 300  # so that a deletion is felt
+HSTS_MAX_AGE_S = 31_536_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visit:
+    """Where a request came from, and where it found us.
+
+    base_url: where the function is reached from outside, without a trailing slash; empty where Host
+    holds anything but a host. own_origins: the origins of our own pages. origin: of the page that
+    asks, None where no browser said so.
+    """
+
+    base_url: str
+    own_origins: tuple[str, ...]
+    origin: str | None
+
+    @classmethod
+    def of(cls, request: Request, settings: Settings) -> Visit:
+        """Return what a request says of it.
+
+        Cloud Run routes by Host, so that field can be believed there, and ends TLS itself.
+        """
+        scheme = "https" if settings.in_cloud else request.scheme
+        seen_url = f"{scheme}://{request.host}" if request.host else ""
+        base_url = settings.public_base_url or seen_url
+        base = urlsplit(base_url)
+        return cls(
+            base_url=base_url,
+            own_origins=(f"{base.scheme}://{base.netloc}", seen_url),
+            origin=request.headers.get("Origin"),
+        )
+
+
+def json_answer(body: Mapping[str, Any], status: HTTPStatus = HTTPStatus.OK) -> Response:
+    """Return an answer with a JSON body."""
+    return Response(json.dumps(body), status=status, content_type="application/json")
+
+
+def cached(response: Response, expires_at: float, *, shared: bool = True) -> Response:
+    """Let caches keep an answer for CACHE_MAX_AGE_S, never longer than until expires_at.
+
+    expires_at: epoch seconds; shared: whether caches may give it to others.
+    """
+    max_age_s = int(max(0, min(CACHE_MAX_AGE_S, expires_at - time.time())))
+    scope = "public" if shared else "private"
+    response.headers["Cache-Control"] = f"{scope}, max-age={max_age_s}"
+    return response
+
+
+def sealed(
+    response: Response, cors: Mapping[str, str], *, is_https: bool, environ: WSGIEnvironment
+) -> Response:
+    """Return an answer with what all of them carry, as one that does not wait for the body.
+
+    functions-framework reads the rest of the body into memory before it sends an answer, unless the
+    answer is a stream; so all of them are.
+    """
+    for name, value in cors.items():
+        if name == "Vary":
+            response.vary.add(value)  # beside what varies already
+        else:
+            response.headers[name] = value
+    response.headers.setdefault("Cache-Control", "no-store")
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    if is_https:
+        response.headers["Strict-Transport-Security"] = f"max-age={HSTS_MAX_AGE_S}"
+    response.response = _then_discard(response.get_data(), environ)
+    return response
+
+
+def is_for_people(request: Request) -> bool:
+    """Return whether the answer is looked at: by who asks for a page, or prefers pages to JSON.
+
+    A crawler accepts anything, and has to get the page of a share that is over as well.
+    """
+    if request.method not in {"GET", "HEAD"}:
+        return False
+    is_page = request.path.startswith("/s/") and not request.path.endswith(".jpg")
+    if not request.accept_mimetypes:
+        return is_page
+    kinds = ("text/html", "application/json")  # of equal ones, the first is preferred
+    kinds = kinds if is_page else (kinds[1], kinds[0])
+    return request.accept_mimetypes.best_match(kinds) == "text/html"
+
+
+def _then_discard(body: bytes, environ: WSGIEnvironment) -> Iterator[bytes]:
+    yield body
+    discard_body(environ)
