@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -71,7 +71,7 @@ class Settings:
     max_upload_bytes: int
     allowed_origins: tuple[str, ...]
     rate_limit: str
-    rate_limit_storage_uri: str
+    rate_limit_storage_uri: str = field(repr=False)
     trusted_proxy_hops: int
     memory_budget_bytes: int | None
     threads: int

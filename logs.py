@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 SEVERITIES = ("DEBUG", "INFO", "WARNING", "ERROR")
 
+_PLAIN_CHARS = 200  # a longer list is for programs; on a terminal it hides the lines around it
+
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}")
 _CLOUD_TRACE = re.compile(r"([0-9a-f]{32})(?:/\d{1,20})?(?:;o=\d)?")
 
@@ -136,6 +138,14 @@ class Log:
 
     @staticmethod
     def _plain(severity: str, message: str, fields: Mapping[str, Any]) -> str:
-        shown = {k: v for k, v in fields.items() if not k.startswith(("logging.", "httpRequest"))}
-        details = " ".join(f"{k}={json.dumps(v, default=str)}" for k, v in shown.items())
+        shown = {
+            name: json.dumps(value, default=str)
+            for name, value in fields.items()
+            if not name.startswith(("logging.", "httpRequest"))
+        }
+        details = " ".join(
+            f"{name}={text}"
+            for name, text in shown.items()
+            if text.startswith('"') or len(text) <= _PLAIN_CHARS
+        )
         return f"{time.strftime('%H:%M:%S')} {severity:<7} {message}  {details}".rstrip()

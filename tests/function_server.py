@@ -44,16 +44,21 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def serve(
-    folder: Path, env: Mapping[str, str] | None = None, *, source: Path = ROOT
+    folder: Path,
+    env: Mapping[str, str] | None = None,
+    *,
+    source: Path = ROOT,
+    python: Path | str = sys.executable,
 ) -> Iterator[FunctionServer]:
     """Run the function until the block ends.
 
-    folder: takes its shares and its log; env: settings beside the defaults; source: what to run.
+    folder: takes its shares and its log; env: settings beside the defaults; source: what to run;
+    python: of the environment to run it in.
     """
     port = free_port()
     log = folder / "function.log"
     with log.open("wb") as stream:
-        process = start(port, folder, env or {}, source, stream)
+        process = start(port, folder, env or {}, source, stream, python)
     try:
         _wait_until_it_listens(process, port, log)
         yield FunctionServer(url=f"http://127.0.0.1:{port}", port=port, process=process, log=log)
@@ -67,12 +72,17 @@ def serve(
 
 
 def start(
-    port: int, folder: Path, env: Mapping[str, str], source: Path, stream: IO[bytes]
+    port: int,
+    folder: Path,
+    env: Mapping[str, str],
+    source: Path,
+    stream: IO[bytes],
+    python: Path | str = sys.executable,
 ) -> subprocess.Popen[bytes]:
     """Start the process, and do not wait for it."""
     return subprocess.Popen(
         [
-            *(sys.executable, "-m", "functions_framework"),
+            *(str(python), "-m", "functions_framework"),
             *("--source", "main.py", "--target", "share_image"),
             *("--host", "127.0.0.1", "--port", str(port)),
         ],

@@ -2,10 +2,18 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from logs import Log, note, request_line, stage
+import source
+from logs import Log, note, public_fields, request_line, stage
+
+if TYPE_CHECKING:
+    from conftest import MakeClient
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
@@ -42,6 +50,15 @@ def test_on_a_terminal_a_line_is_plain_text() -> None:
     )
     assert 'WARNING POST / 422  code="invalid_fields"' in stream.getvalue()
     assert "httpRequest" not in stream.getvalue()
+
+
+def test_on_a_terminal_long_lists_do_not_hide_the_line_and_long_texts_stay() -> None:
+    stream = Terminal()
+    Log("INFO", project_id=None, stream=stream).write(
+        "INFO", "started", {"settings": dict.fromkeys(map(str, range(99))), "exception": "x" * 999}
+    )
+    assert "settings" not in stream.getvalue()
+    assert "x" * 999 in stream.getvalue()
 
 
 def test_lines_below_the_level_are_left_out() -> None:
@@ -90,3 +107,90 @@ def test_a_trace_is_named_as_cloud_trace_names_it(headers: dict[str, str]) -> No
 )
 def test_a_forged_trace_is_left_out(headers: dict[str, str]) -> None:
     assert Log("INFO", project_id="shop").trace_fields(headers) == {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inner:
+    size: tuple[int, int] = (1, 2)
+    token: str = field(default="hunter2", repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outer:
+    inner: Inner = Inner()
+    password: str = field(default="hunter2", repr=False)
+    counts_in: str = "redis://user:hunter2/@?#@cache.example:6379/0"
+    folder: Path = Path("x")
+    lifetime: timedelta = timedelta(hours=1)
+    missing: str | None = None
+    on: bool = True
+
+
+def test_settings_are_shown_without_secrets() -> None:
+    assert public_fields(Outer()) == {
+        "inner": {"size": [1, 2]},
+        "counts_in": "redis://cache.example:6379/0",
+        "folder": "x",
+        "lifetime": "1:00:00",
+        "missing": None,
+        "on": True,
+    }
+
+
+def logged(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+
+
+def test_the_start_says_what_runs_and_how_it_is_configured(
+    make_client: MakeClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_client(SHARE_TTL_HOURS="2", RATE_LIMIT_STORAGE_URI="redis://:hunter2@localhost:1")
+    (line,) = logged(capsys)
+    assert (line["severity"], line["message"]) == ("INFO", "started")
+    root = Path(__file__).parents[1]
+    assert line["source"] == source.source_digest(source.digests(root))
+    assert "POST /api/v2/share-image" in line["routes"]
+    assert "GET, HEAD /s/<share_id>" in line["routes"]
+    assert line["settings"]["share_ttl"] == "2:00:00"
+    assert line["settings"]["allowed_origins"] == ["*"]
+    assert "hunter2" not in json.dumps(line)
+
+
+def test_a_share_and_its_page_are_logged_for_counting_and_for_reading(
+    make_client: MakeClient, photo: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = make_client()
+    form = {"file": (io.BytesIO(photo), "aunt-mary.jpg"), "platform": "email", "effect_type": "x"}
+    headers = {"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01", "X-Forwarded-For": "192.0.2.7"}
+    share = client.post("/?campaign=private", data=form, headers=headers).get_json()
+    client.get(f"/s/{share['share_id']}?fbclid=private")
+    _, made, seen = logged(capsys)
+    assert made["severity"] == "INFO"
+    assert made["logging.googleapis.com/trace"] == TRACE
+    for line in (made, seen):
+        assert (line["platform"], line["effect_type"]) == ("email", "x")
+        assert line["share_id"] == share["share_id"]
+    assert (made["bytes_in"], made["bytes_out"]) == (len(photo), share["bytes"])
+    assert made["pixels"] == 640 * 480
+    assert {"receive", "render", "store"} <= set(made["stages_ms"])
+    request = made["httpRequest"]
+    assert (request["requestMethod"], request["requestUrl"], request["status"]) == (
+        "POST",
+        "/",
+        200,
+    )
+    assert int(request["requestSize"]) > len(photo)  # 64-bit numbers are text in this JSON
+    assert int(request["responseSize"]) > 0
+    assert request["latency"].endswith("s")
+    everything = json.dumps([made, seen])
+    for private in ("aunt-mary", "private", "192.0.2.7", share["delete_token"]):
+        assert private not in everything
+
+
+def test_an_error_is_logged_with_its_code_and_its_severity(
+    make_client: MakeClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_client().post("/")
+    line = logged(capsys)[-1]
+    assert (line["severity"], line["code"]) == ("WARNING", "invalid_fields")
+    assert line["httpRequest"]["status"] == 422

@@ -1,0 +1,523 @@
+"""scripts/setup-bucket and scripts/deploy: what they run, and what they refuse to run.
+
+A program that is named gcloud stands in for it on the PATH: it writes down how it was called and
+answers like a project in which nothing, or everything, is there already. Whether the real gcloud
+understands the commands is asked of its own code.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import runpy
+import shlex
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import pytest
+from function_server import FunctionServer, serve
+from gcloud_code import refused
+from gcs_server import running_gcs_server
+
+import source
+import storage
+import uploads
+
+sys.path.append(str(Path(__file__).parents[1] / "scripts"))
+import checks
+import deployment
+import diagnosis
+import probe
+import share_checks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[1]
+
+SETTINGS = {
+    "PROJECT_ID": "my-project",
+    "REGION": "europe-west1",
+    "GCS_BUCKET_NAME": "my-shares",
+    "ALLOWED_ORIGINS": "https://a.example,https://*.b.example",
+    "STORE_NAME": "Paws & Co; 'art' #1",
+    "BACKGROUND_COLOR": "#ffffff",
+}
+
+# Answers: nothing exists until the first deploy; describe fails unless EXISTS.
+GCLOUD = """#!{python}
+import json, os, pathlib, sys
+calls = pathlib.Path(os.environ["CALLS"])
+with calls.open("a") as file:
+    file.write(json.dumps(sys.argv[1:]) + "\\n")
+arguments = " ".join(sys.argv[1:])
+exists = os.environ.get("EXISTS")
+if " describe " in f" {{arguments}} ":
+    sys.exit(0 if exists else 1)
+if arguments.startswith("run services list"):
+    deployed = " deploy " in calls.read_text().replace('"', " ")
+    traffic = [dict(percent=100, revisionName="share-image-00041-abc")]
+    status = dict(url=os.environ["SERVICE_URL"], traffic=traffic)
+    print(json.dumps([dict(status=status)] if exists or deployed else []))
+if arguments.startswith(os.environ.get("FAILS", "nothing at all")):
+    sys.exit(7)
+"""
+
+
+@dataclass(slots=True)
+class Project:
+    """A committed copy of the project, and a gcloud that writes down how it is called."""
+
+    folder: Path
+    path: str
+    env: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def calls(self) -> list[list[str]]:
+        log = self.folder.parent / "calls"
+        return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+
+    def run(self, command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run one of scripts/ without any installed package."""
+        return subprocess.run(
+            [sys.executable, "-S", "-E", "-B", f"scripts/{command}", *arguments],
+            cwd=self.folder,
+            env={"PATH": self.path, "CALLS": str(self.folder.parent / "calls"), **self.env},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    def git(self, *arguments: str) -> str:
+        identity = ("-c", "user.name=Test", "-c", "user.email=test@example.com")
+        done = subprocess.run(
+            ["git", *identity, *arguments],
+            cwd=self.folder,
+            env={"PATH": os.environ["PATH"], "HOME": str(self.folder.parent)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout.strip()
+
+    def set(self, **settings: str) -> None:
+        """Write deploy.env."""
+        lines = [f"{name}={value}\n" for name, value in settings.items()]
+        (self.folder / "deploy.env").write_text("".join(lines), encoding="utf-8")
+
+
+def make_project(folder: Path) -> Project:
+    tree = folder / "tree"
+    for name in [*source.digests(ROOT), ".gcloudignore", ".gitignore", "deploy.env.example"]:
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tree / name)
+    shutil.copytree(
+        ROOT / "scripts", tree / "scripts", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    programs = folder / "bin"
+    programs.mkdir()
+    (programs / "gcloud").write_text(GCLOUD.format(python=sys.executable), encoding="utf-8")
+    (programs / "gcloud").chmod(0o755)
+    project = Project(tree, f"{programs}{os.pathsep}{os.environ['PATH']}")
+    project.git("init", "--quiet")
+    project.git("add", "--all")
+    project.git("commit", "--quiet", "--message=all")
+    project.set(**SETTINGS)
+    return project
+
+
+@pytest.fixture(scope="module")
+def pristine(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project that no test changes, and nobody edits meanwhile."""
+    return make_project(tmp_path_factory.mktemp("pristine"))
+
+
+@pytest.fixture
+def project(pristine: Project, tmp_path: Path) -> Project:
+    """A project of the test's own."""
+    tree = tmp_path / "tree"
+    shutil.copytree(pristine.folder, tree)
+    return Project(tree, pristine.path)
+
+
+@pytest.fixture(scope="module")
+def function(
+    pristine: Project, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[FunctionServer]:
+    """What is served after a deploy: the tree that was deployed."""
+    env = {"RATE_LIMIT": "100000/hour", "ALLOWED_ORIGINS": SETTINGS["ALLOWED_ORIGINS"]}
+    with serve(tmp_path_factory.mktemp("served"), env, source=pristine.folder) as running:
+        yield running
+
+
+def flags(call: list[str]) -> dict[str, str]:
+    pairs = [argument.partition("=") for argument in call if argument.startswith("--")]
+    return {name: value for name, _, value in pairs}
+
+
+def environment(call: list[str]) -> dict[str, str]:
+    """Return what --update-env-vars sets, read as gcloud reads it."""
+    text = flags(call)["--update-env-vars"]
+    found = re.fullmatch(r"\^([^^]+)\^(.*)", text)
+    assert found is not None
+    return dict(pair.split("=", 1) for pair in found[2].split(found[1]))
+
+
+def printed(output: str) -> list[list[str]]:
+    """Return the gcloud commands that a dry run prints, as a shell splits them."""
+    text = output.replace("\\\n", " ").replace("||\n", "\n").replace(" >/dev/null 2>&1", "")
+    lines = [line.strip() for line in text.splitlines()]
+    return [shlex.split(line)[1:] for line in lines if line.startswith("gcloud ")]
+
+
+# setup-bucket
+
+
+@pytest.mark.parametrize("exists", ["", "yes"])
+def test_setup_creates_what_is_missing_and_brings_the_rest_to_its_state(
+    project: Project, exists: str
+) -> None:
+    project.env["EXISTS"] = exists
+    for _ in range(2):  # and once more
+        assert project.run("setup-bucket").returncode == 0
+    created = [call for call in project.calls if "create" in call]
+    assert len(created) == (0 if exists else 6)
+    (update, _) = [call for call in project.calls if call[:3] == ["storage", "buckets", "update"]]
+    wanted = {"--uniform-bucket-level-access", "--public-access-prevention", "--clear-soft-delete"}
+    assert wanted <= set(update)
+    assert update[3] == "gs://my-shares"
+
+
+def test_the_sweep_deletes_shares_alone_after_a_day(project: Project) -> None:
+    project.run("setup-bucket")
+    (file,) = {flags(call).get("--lifecycle-file", "") for call in project.calls} - {""}
+    (rule,) = json.loads(Path(file).read_text(encoding="utf-8"))["rule"]
+    assert rule == {
+        "action": {"type": "Delete"},
+        "condition": {"age": 1, "matchesPrefix": ["shares/"]},
+    }
+
+
+def test_the_account_gets_one_role_on_one_bucket_and_it_holds_what_storage_does(
+    project: Project,
+) -> None:
+    project.run("setup-bucket")
+    bindings = [call for call in project.calls if "add-iam-policy-binding" in call]
+    (binding,) = bindings
+    assert binding[:4] == ["storage", "buckets", "add-iam-policy-binding", "gs://my-shares"]
+    member = "serviceAccount:share-image@my-project.iam.gserviceaccount.com"
+    assert flags(binding)["--member"] == member
+    assert flags(binding)["--role"] == "projects/my-project/roles/shareImageStorage"
+    (role,) = [call for call in project.calls if call[:3] == ["iam", "roles", "update"]]
+    permissions = flags(role)["--permissions"].split(",")
+    assert permissions == [
+        f"storage.objects.{verb}" for verb in ("create", "delete", "get", "list")
+    ]
+
+
+def test_secrets_are_opened_to_the_account(project: Project) -> None:
+    project.set(**SETTINGS, RATE_LIMIT_STORAGE_URI="secret:limits:3")
+    project.run("setup-bucket")
+    (binding,) = [call for call in project.calls if call[0] == "secrets"]
+    assert binding[1:3] == ["add-iam-policy-binding", "limits"]
+    assert flags(binding)["--role"] == "roles/secretmanager.secretAccessor"
+
+
+@pytest.mark.parametrize("command", ["setup-bucket", "deploy"])
+def test_a_sweep_that_would_delete_living_shares_is_refused(project: Project, command: str) -> None:
+    project.set(**SETTINGS, SHARE_TTL_HOURS="24.5")
+    done = project.run(command)
+    assert (done.returncode, project.calls) == (2, [])
+    assert 'set "age" there to 2' in done.stderr
+    lifecycle = project.folder / "scripts/lifecycle.json"
+    lifecycle.write_text(lifecycle.read_text().replace('"age": 1', '"age": 2'), encoding="utf-8")
+    assert project.run("setup-bucket", "--dry-run").returncode == 0
+
+
+def test_a_setup_that_fails_stops_with_the_status_of_gcloud(project: Project) -> None:
+    project.env["FAILS"] = "storage buckets create"
+    assert project.run("setup-bucket").returncode == 7
+    assert not any("update" in call and "buckets" in call for call in project.calls)
+
+
+# deploy
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("successor", [(), ("--cloud-run",)])
+def test_a_first_deploy_is_done_twice_so_that_links_name_the_url_that_serves(
+    project: Project, function: FunctionServer, successor: tuple[str, ...]
+) -> None:
+    project.env["SERVICE_URL"] = function.url
+    done = project.run("deploy", *successor)
+    first, second = [call for call in project.calls if "deploy" in call]
+    assert "PUBLIC_BASE_URL" not in environment(first)
+    assert environment(second) == {**environment(first), "PUBLIC_BASE_URL": function.url}
+    # Only what this machine cannot have is missing: a bucket.
+    assert "failed  settings   GCS_BUCKET_NAME is unset, expected my-shares" in done.stdout
+    assert "ok      delete" in done.stdout
+    undo = "gcloud run services delete" if successor else "gcloud functions delete"
+    assert undo in done.stdout
+    assert done.returncode == 1
+
+
+@pytest.mark.slow
+def test_a_later_deploy_is_done_once_and_names_the_revision_to_go_back_to(
+    project: Project, function: FunctionServer
+) -> None:
+    project.env |= {"SERVICE_URL": function.url, "EXISTS": "yes"}
+    done = project.run("deploy")
+    (call,) = [call for call in project.calls if "deploy" in call]
+    assert environment(call)["PUBLIC_BASE_URL"] == function.url
+    assert "update-traffic share-image" in done.stdout
+    assert "--to-revisions=share-image-00041-abc=100" in done.stdout
+    assert done.returncode == 1
+
+
+@pytest.mark.slow
+def test_a_deploy_that_verifies_exits_with_0(project: Project, tmp_path: Path) -> None:
+    env = {"ALLOWED_ORIGINS": SETTINGS["ALLOWED_ORIGINS"], "GCS_BUCKET_NAME": "my-shares"}
+    with running_gcs_server() as gcs:
+        env["STORAGE_EMULATOR_HOST"] = gcs.endpoint
+        gcs.make_bucket("my-shares")
+        with serve(tmp_path, env, source=project.folder) as server:
+            project.env |= {"SERVICE_URL": server.url, "EXISTS": "yes"}
+            done = project.run("deploy")
+    assert done.returncode == 0, done.stdout
+    assert "To go back" not in done.stdout
+
+
+def test_everything_is_pinned_and_fits_together(project: Project) -> None:
+    call = printed(project.run("deploy", "--dry-run").stdout)[1]
+    given = flags(call)
+    assert call[:3] == ["functions", "deploy", "share-image"]
+    assert "--gen2" in given
+    assert given["--runtime"] == "python313"
+    assert given["--entry-point"] == "share_image"
+    assert given["--concurrency"] == environment(call)["THREADS"]
+    assert float(given["--cpu"]) >= 1  # less allows no concurrency
+    longest_s = uploads.UPLOAD_TIMEOUT_S + 2 * storage.TIMEOUT_S
+    assert longest_s < int(given["--timeout"].removesuffix("s")) <= 540
+    assert {"--memory", "--max-instances", "--run-service-account", "--region"} <= set(given)
+
+
+def test_settings_are_set_whole_and_nothing_else_is_wiped(project: Project) -> None:
+    output = project.run("deploy", "--dry-run").stdout
+    call = next(call for call in printed(output) if "deploy" in call)
+    found = environment(call)
+    assert {n: found[n] for n in SETTINGS if n in found} == {
+        n: v for n, v in SETTINGS.items() if n not in {"PROJECT_ID", "REGION"}
+    }
+    assert "PROJECT_ID" not in found
+    assert found["GOOGLE_CLOUD_PROJECT"] == "my-project"
+    assert "--set-env-vars" not in output
+    assert "--clear-env-vars" not in output
+
+
+def test_values_that_hold_the_delimiter_stay_whole(project: Project) -> None:
+    settings = {**SETTINGS, "STORE_NAME": "a##b=c", "CONTACT_URL": "https://x.example/@@,"}
+    project.set(**settings)
+    call = printed(project.run("deploy", "--dry-run").stdout)[1]
+    assert environment(call)["STORE_NAME"] == "a##b=c"
+    assert environment(call)["CONTACT_URL"] == "https://x.example/@@,"
+
+
+def test_a_secret_is_named_and_never_set_in_the_open(project: Project) -> None:
+    project.set(**SETTINGS, RATE_LIMIT_STORAGE_URI="secret:limits", CONTACT_URL="secret:c:7")
+    call = printed(project.run("deploy", "--dry-run").stdout)[1]
+    assert flags(call)["--update-secrets"] == "RATE_LIMIT_STORAGE_URI=limits:latest,CONTACT_URL=c:7"
+    assert not {"RATE_LIMIT_STORAGE_URI", "CONTACT_URL"} & set(environment(call))
+
+
+def test_the_labels_name_the_commit_and_the_source(project: Project) -> None:
+    call = printed(project.run("deploy", "--dry-run").stdout)[1]
+    commit = project.git("rev-parse", "--short=12", "HEAD")
+    digest = source.source_digest(source.digests(project.folder))[:12]
+    assert flags(call)["--update-labels"] == f"commit={commit},source={digest}"
+
+
+def test_a_tree_that_no_commit_names_is_refused_unless_told(project: Project) -> None:
+    (project.folder / "stray.py").touch()
+    done = project.run("deploy")
+    assert (done.returncode, project.calls) == (2, [])
+    assert "stray.py" in done.stderr
+    assert "--dirty" in done.stderr
+    label = flags(printed(project.run("deploy", "--dirty", "--dry-run").stdout)[1])
+    assert "-dirty," in label["--update-labels"]
+    shutil.rmtree(project.folder / ".git")
+    assert project.run("deploy").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"SHARE_TTL_HOURS": "-1"}, "SHARE_TTL_HOURS: found '-1'"),
+        ({"ALLOWED_ORIGIN": "*"}, "ALLOWED_ORIGIN: no setting of this program"),
+        ({"GCS_BUCKET_NAME": ""}, "GCS_BUCKET_NAME is missing"),
+        ({"GCS_BUCKET_NAME": "secret:bucket"}, "GCS_BUCKET_NAME: found 'secret:bucket'"),
+        ({"PROJECT_ID": "", "REGION": "Europe"}, "PROJECT_ID is missing"),
+        ({"FUNCTION_NAME": "share_image"}, "FUNCTION_NAME: found 'share_image'"),
+        ({"export X": "1"}, "line 7: 'export X=1': expected NAME=value"),
+    ],
+)
+def test_settings_that_would_not_work_are_refused_before_anything_is_run(
+    project: Project, changed: dict[str, str], said: str
+) -> None:
+    project.set(**{**SETTINGS, **changed})
+    done = project.run("deploy")
+    assert (done.returncode, project.calls) == (2, [])
+    assert said in done.stderr
+
+
+def test_a_missing_settings_file_is_explained(project: Project) -> None:
+    (project.folder / "deploy.env").unlink()
+    for command in ("deploy", "setup-bucket"):
+        done = project.run(command)
+        assert done.returncode == 2
+        assert "Copy deploy.env.example" in done.stderr
+
+
+def test_a_name_that_comes_twice_is_refused(project: Project) -> None:
+    with (project.folder / "deploy.env").open("a") as file:
+        file.write("REGION=us-central1\n")
+    assert "comes twice" in project.run("deploy").stderr
+
+
+def test_quotes_around_a_value_are_dropped_and_nothing_is_expanded(tmp_path: Path) -> None:
+    path = tmp_path / "deploy.env"
+    path.write_text('# note\n\n A="b c" \nB=\'$HOME `x`\'\nC="\nD=a=b # c\n', encoding="utf-8")
+    assert deployment.read_settings(path) == {
+        "A": "b c",
+        "B": "$HOME `x`",
+        "C": '"',
+        "D": "a=b # c",
+    }
+
+
+def test_after_a_rollback_the_next_deploy_serves_again(project: Project) -> None:
+    functions = printed(project.run("deploy", "--dry-run").stdout)
+    assert all("--serve-all-traffic-latest-revision" in c for c in functions if "deploy" in c)
+    successor = printed(project.run("deploy", "--dry-run", "--cloud-run").stdout)
+    assert successor[-1][:4] == ["run", "services", "update-traffic", "share-image"]
+    assert "--to-latest" in successor[-1]
+
+
+def test_a_deploy_that_fails_stops_before_it_is_verified(project: Project) -> None:
+    project.env |= {"FAILS": "functions deploy", "SERVICE_URL": "http://127.0.0.1:1"}
+    done = project.run("deploy")
+    assert done.returncode == 7
+    assert "verify" not in done.stdout
+
+
+@pytest.mark.parametrize("command", ["deploy", "setup-bucket"])
+def test_a_dry_run_calls_nothing_and_needs_nothing(project: Project, command: str) -> None:
+    project.path = os.pathsep.join(
+        part for part in project.path.split(os.pathsep) if not (Path(part) / "gcloud").exists()
+    )
+    done = project.run(command, "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert project.calls == []
+    assert printed(done.stdout)
+
+
+def test_what_a_dry_run_prints_is_what_is_run(project: Project) -> None:
+    commands = printed(project.run("setup-bucket", "--dry-run").stdout)
+    assert project.run("setup-bucket").returncode == 0
+    assert project.calls == commands
+
+
+def test_the_example_is_a_settings_file_that_can_be_deployed(project: Project) -> None:
+    shutil.copy(project.folder / "deploy.env.example", project.folder / "deploy.env")
+    assert project.run("deploy", "--dry-run").returncode == 0
+
+
+def test_the_real_settings_file_is_committed_by_nobody_and_not_uploaded(project: Project) -> None:
+    assert "deploy.env" not in project.git("status", "--porcelain")
+    assert "deploy.env" not in source.digests(project.folder)
+
+
+# verify: what no server shows in a few seconds
+
+
+def test_shares_that_are_slow_even_when_warm_fail() -> None:
+    run = checks.Run(
+        client=probe.Client("http://localhost", timeout_s=1),
+        expected={},
+        why=diagnosis.Diagnosis("http://localhost", {}),
+        shares=[{"processing_time": 3.0}] * 2,
+        seconds=[4.0, 3.01],
+    )
+    with pytest.raises(diagnosis.Failed) as caught:
+        share_checks.latency(run)
+    assert "little processor" in caught.value.cause
+    run.seconds = [9.0, 2.9]
+    assert share_checks.latency(run).startswith("9000, 2900 ms")
+
+
+# gcloud understands what is written down
+
+
+def commands_in_markdown(path: Path) -> list[list[str]]:
+    """Return each command that a page shows, in a block or in the text."""
+    text = path.read_text(encoding="utf-8").replace("\\\n", " ")
+    blocks = re.findall(r"^```[a-z]*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    lines = [line.strip() for block in blocks for line in block.splitlines()]
+    lines += re.findall(r"`(gcloud [^`\n]+ --[a-z-]+=[^`\n]+)`", text)
+    commands = (
+        line[line.find("gcloud ") :] for line in lines if re.match(r"([^#]*\| )?gcloud ", line)
+    )
+    return [shlex.split(command, comments=True) for command in commands]
+
+
+def commands_that_are_advised() -> list[list[str]]:
+    """Return each command that verify and deploy tell people to run."""
+    settings = {"PROJECT_ID": "my-project", "REGION": "europe-west1"}
+    why = diagnosis.Diagnosis("http://localhost", settings)
+    target = deployment.Deployment.of(SETTINGS)
+    deploy = SimpleNamespace(**runpy.run_path(str(ROOT / "scripts/deploy"), run_name="deploy"))
+    advice = [
+        *(why.log, why.to_latest, why.make_public, why.unreachable(OSError()).mend),
+        *deploy.rollback(target, deploy.Service(revision="r-00001-abc"), cloud_run=False),
+        *deploy.rollback(target, deploy.Service(), cloud_run=False),
+        *deploy.rollback(target, deploy.Service(), cloud_run=True),
+    ]
+    return [shlex.split(line) for line in advice if line.strip().startswith("gcloud ")]
+
+
+@pytest.mark.slow
+def test_gcloud_understands_every_command_of_the_scripts(project: Project, tmp_path: Path) -> None:
+    project.set(**SETTINGS, RATE_LIMIT_STORAGE_URI="secret:limits", STORE_URL="https://x.example")
+    commands = [
+        *printed(project.run("setup-bucket", "--dry-run").stdout),
+        *printed(project.run("deploy", "--dry-run").stdout),
+        *printed(project.run("deploy", "--dry-run", "--cloud-run").stdout),
+    ]
+    advised = commands_that_are_advised()
+    assert len(commands) >= 15
+    assert len(advised) == 7
+    assert refused([*(["gcloud", *c] for c in commands), *advised], tmp_path) == []
+
+
+@pytest.mark.slow
+def test_gcloud_understands_every_command_of_the_documentation(tmp_path: Path) -> None:
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    commands = [c for page in pages if page.exists() for c in commands_in_markdown(page)]
+    assert commands
+    assert refused(commands, tmp_path) == []
+
+
+@pytest.mark.slow
+def test_a_command_that_gcloud_does_not_understand_is_found(tmp_path: Path) -> None:
+    wrong = [
+        ["gcloud", "functions", "deploy", "x", "--gen2", "--no-such-flag"],
+        ["gcloud", "run", "services", "no-such-verb"],
+        ["gcloud", "run", "deploy", "x", "--concurrency=many"],
+    ]
+    assert [problem[0] for problem in refused(wrong, tmp_path)] == wrong

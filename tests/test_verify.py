@@ -1,0 +1,612 @@
+"""scripts/verify against real servers: each failure that has happened is found and named."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import pictures
+import pytest
+from faulty_gcs import (
+    Answer,
+    Exchange,
+    Fault,
+    FaultyGcs,
+    Reply,
+    Request,
+    ResetDuringAnswer,
+    Stall,
+    running_faulty_gcs,
+)
+from function_server import FunctionServer, free_port, serve, start
+from gcs_server import GcsServer, running_gcs_server
+
+import source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[1]
+SHARE = "/api/v2/share-image"
+MANY = {"RATE_LIMIT": "1000000/hour"}
+SHOP = "https://shop.example"
+BUCKET = "shares-verify"
+ALWAYS = math.inf
+JSON = (("Content-Type", "application/json"), ("Access-Control-Allow-Origin", "*"))
+HTML = (("Content-Type", "text/html; charset=UTF-8"),)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What scripts/verify said: its exit status, and its results by the name of the check."""
+
+    status: int
+    failed: list[str]
+    checks: dict[str, dict[str, str]]
+
+    def states(self) -> set[str]:
+        return {result["state"] for result in self.checks.values()}
+
+    def assert_names(self, check: str, cause: str, mend: str) -> None:
+        result = self.checks[check]
+        assert self.status == 1
+        assert result["state"] == "failed", self.failed
+        assert cause in result["cause"], result
+        assert mend in result["mend"], result
+
+
+def run_verify(
+    tree: Path, *arguments: str, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run the command as anyone would: no environment of ours, no package (-S), no setting."""
+    return subprocess.run(
+        [sys.executable, "-S", "-E", str(tree / "scripts/verify"), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={"PATH": os.environ["PATH"], **(env or {})},
+    )
+
+
+def verify(tree: Path, *arguments: str, env: dict[str, str] | None = None) -> Report:
+    done = run_verify(tree, "--json", *arguments, env=env)
+    assert done.stdout, done.stderr
+    said = json.loads(done.stdout)
+    assert said["ok"] is (done.returncode == 0)
+    checks = {result["check"]: result for result in said["checks"]}
+    return Report(done.returncode, said["failed"], checks)
+
+
+def copy_of_tree(tree: Path, folder: Path) -> Path:
+    """Copy what verifying needs: the program and the scripts."""
+    for name in source.digests(tree):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(tree / name, folder / name)
+    shutil.copy(tree / source.IGNORE_FILE, folder)
+    shutil.copytree(tree / "scripts", folder / "scripts")
+    return folder
+
+
+def change_one_byte(path: Path) -> None:
+    """Change a byte that leaves the file what it is: in a docstring, or at its end."""
+    data = bytearray(path.read_bytes())
+    at = 3 if path.suffix == ".py" else -1
+    data[at] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tree that nobody edits while it is verified."""
+    return copy_of_tree(ROOT, tmp_path_factory.mktemp("tree"))
+
+
+@pytest.fixture(scope="module")
+def function(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FunctionServer]:
+    with serve(tmp_path_factory.mktemp("function"), MANY, source=tree) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def front_of_function(function: FunctionServer) -> Iterator[FaultyGcs]:
+    with running_faulty_gcs(function.url) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def front(front_of_function: FaultyGcs) -> FaultyGcs:
+    """What stands before the function, and lets everything through until it is told otherwise."""
+    front_of_function.clear()
+    return front_of_function
+
+
+@pytest.fixture(scope="module")
+def strict(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FunctionServer]:
+    """The function with origins."""
+    env = {**MANY, "ALLOWED_ORIGINS": f"{SHOP},https://*.preview.example"}
+    with serve(tmp_path_factory.mktemp("strict"), env, source=tree) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def gcs() -> Iterator[GcsServer]:
+    with running_gcs_server() as running:
+        running.make_bucket(BUCKET)
+        yield running
+
+
+@contextmanager
+def function_with_bucket(
+    tree: Path, folder: Path, bucket: str, endpoint: str
+) -> Iterator[FunctionServer]:
+    env = {**MANY, "GCS_BUCKET_NAME": bucket, "STORAGE_EMULATOR_HOST": endpoint}
+    with serve(folder, env, source=tree) as running:
+        yield running
+
+
+def settings_file(folder: Path, **settings: str) -> Path:
+    path = folder / "deploy.env"
+    path.write_text("".join(f"{n}={v}\n" for n, v in settings.items()), encoding="utf-8")
+    return path
+
+
+def asks(method: str, path: str) -> Callable[[Request], bool]:
+    return lambda request: (request.method, request.path) == (method, path)
+
+
+# All is well
+
+
+def test_a_function_that_works_passes_and_nothing_of_it_is_left(tree: Path, tmp_path: Path) -> None:
+    with serve(tmp_path, MANY, source=tree) as server:
+        report = verify(tree, server.url)
+        assert httpx.get(f"{server.url}/health").status_code == 200
+    assert report.status == 0, report
+    assert report.states() == {"ok"}
+    shares = [p for p in (tmp_path / "shares").rglob("*") if p.is_file()]
+    assert shares == []
+
+
+def test_people_read_one_line_a_check(tree: Path, function: FunctionServer) -> None:
+    done = run_verify(tree, f"{function.url}/")
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0
+    assert len(lines) == 17
+    assert {line.split()[0] for line in lines} == {"ok"}
+    assert [line.split()[1] for line in lines[:3]] == ["answers", "program", "source"]
+
+
+def test_a_failure_is_read_with_its_cause_and_the_command_that_mends_it(
+    tree: Path, front: FaultyGcs
+) -> None:
+    front.add(Answer(404, b"{}", JSON), when=asks("POST", SHARE), times=ALWAYS)
+    lines = run_verify(tree, front.endpoint, "--quick").stdout.splitlines()
+    at = next(n for n, line in enumerate(lines) if line.startswith("failed"))
+    assert lines[at].split()[1] == "route"
+    assert lines[at + 1].split()[0] == "cause:"
+    assert lines[at + 2].split() == ["mend:", "scripts/deploy"]
+
+
+def test_quick_posts_no_picture(tree: Path, front: FaultyGcs) -> None:
+    report = verify(tree, front.endpoint, "--quick")
+    assert report.status == 0
+    assert "share" not in report.checks
+    assert not any(b"filename" in request.body_start for request in front.requests)
+
+
+def test_few_pictures_are_posted_and_each_is_taken_back(tree: Path, front: FaultyGcs) -> None:
+    verify(tree, front.endpoint)
+    posted = [request for request in front.requests if b"filename" in request.body_start]
+    deleted = {request.path for request in front.requests if request.method == "DELETE"}
+    assert 2 <= len(posted) <= 6
+    assert len(deleted) >= len(posted)
+
+
+def test_several_origins_are_tried_and_a_foreign_one(tree: Path, strict: FunctionServer) -> None:
+    report = verify(tree, strict.url)
+    assert report.status == 0, report
+    assert "2 allowed" in report.checks["preflight"]["found"]
+    assert "no other" in report.checks["origins"]["found"]
+
+
+def test_expected_settings_that_hold_pass(
+    tree: Path, strict: FunctionServer, tmp_path: Path
+) -> None:
+    path = settings_file(
+        tmp_path,
+        ALLOWED_ORIGINS=f"https://*.preview.example, {SHOP}/",
+        SHARE_TTL_HOURS="24.0",
+        STORE_NAME="Not compared",
+        PUBLIC_BASE_URL="",
+    )
+    assert verify(tree, strict.url, f"--settings={path}").status == 0
+
+
+def test_waiting_ends_when_this_tree_answers(tree: Path, function: FunctionServer) -> None:
+    assert verify(tree, function.url, "--quick", "--wait=50").status == 0
+
+
+# What went wrong before
+
+
+def test_a_route_that_is_missing_while_health_is_green(tree: Path, front: FaultyGcs) -> None:
+    """And every preflight is answered 200, as the old program did."""
+    front.add(Answer(404, b'{"detail":"Not Found"}', JSON), when=asks("POST", SHARE), times=ALWAYS)
+    front.add(Answer(200, b'{"paths": {"/": {}}}', JSON), when=asks("GET", "/openapi.json"))
+    report = verify(tree, front.endpoint)
+    report.assert_names("openapi", "the route is missing", "scripts/deploy")
+    report.assert_names("route", "the route is missing", "scripts/deploy")
+    assert report.checks["answers"]["state"] == "ok"
+
+
+def test_a_stale_source_that_differs_in_one_byte(tree: Path, tmp_path: Path) -> None:
+    stale = copy_of_tree(tree, tmp_path / "stale")
+    change_one_byte(stale / "shares.py")
+    with serve(tmp_path, MANY, source=stale) as server:
+        report = verify(tree, server.url)
+    report.assert_names("source", "a stale or partial deploy", "scripts/deploy")
+    assert report.checks["source"]["found"] == "shares.py differs"
+    assert report.failed == ["source"]
+
+
+def test_one_changed_byte_in_any_uploaded_file_is_found(
+    tree: Path, function: FunctionServer, tmp_path: Path
+) -> None:
+    """The tree changes here, and what is deployed stays: the same difference."""
+
+    def found(*names: str) -> str:
+        changed = copy_of_tree(tree, tmp_path / names[0])
+        for name in names:
+            change_one_byte(changed / name)
+        return verify(changed, function.url, "--quick").checks["source"]["found"]
+
+    names = list(source.digests(tree))
+    for one in ("main.py", "requirements.txt", "templates/share.html", "fonts/OFL.txt"):
+        assert found(one) == f"{one} differs"
+    assert found(*names) == "; ".join(f"{name} differs" for name in names)
+
+
+def test_a_partial_deploy_names_what_is_missing_and_what_is_too_much(
+    tree: Path, function: FunctionServer, tmp_path: Path
+) -> None:
+    other = copy_of_tree(tree, tmp_path)
+    (other / "new.py").touch()
+    (other / "templates/page.css").unlink()
+    found = verify(other, function.url, "--quick").checks["source"]["found"]
+    assert found == "new.py is missing there; templates/page.css is there only"
+
+
+def test_a_contract_that_is_another_one(tree: Path, front: FaultyGcs) -> None:
+    other = (tree / "openapi.json").read_bytes() + b"\n"
+    front.add(Answer(200, other, JSON), when=asks("GET", "/openapi.json"))
+    report = verify(tree, front.endpoint, "--quick")
+    report.assert_names("openapi", "a stale deploy", "scripts/deploy")
+
+
+def test_a_bucket_that_is_unset_so_that_nothing_starts(tree: Path, tmp_path: Path) -> None:
+    port = free_port()
+    with (tmp_path / "log").open("wb") as stream:
+        assert start(port, tmp_path, {"K_SERVICE": "x"}, tree, stream).wait(timeout=30) != 0
+    report = verify(tree, f"http://127.0.0.1:{port}")
+    report.assert_names("answers", "GCS_BUCKET_NAME is unset", "gcloud run services logs read")
+    assert report.checks["share"]["state"] == "skipped"
+
+
+def test_a_bucket_that_was_lost_so_that_shares_go_elsewhere(
+    tree: Path, function: FunctionServer, tmp_path: Path
+) -> None:
+    path = settings_file(tmp_path, GCS_BUCKET_NAME=BUCKET)
+    report = verify(tree, function.url, "--quick", f"--settings={path}")
+    report.assert_names("settings", "GCS_BUCKET_NAME was lost", "scripts/deploy")
+    assert report.checks["settings"]["found"] == f"GCS_BUCKET_NAME is unset, expected {BUCKET}"
+
+
+def test_a_bucket_that_does_not_exist(tree: Path, gcs: GcsServer, tmp_path: Path) -> None:
+    with function_with_bucket(tree, tmp_path, "no-such-bucket", gcs.endpoint) as server:
+        report = verify(tree, server.url, env={"STORAGE_EMULATOR_HOST": gcs.endpoint})
+    report.assert_names("share", "no-such-bucket does not exist", "scripts/setup-bucket")
+    assert report.checks["answers"]["state"] == "ok"
+    assert report.checks["page"]["state"] == "skipped"
+
+
+def test_a_permission_that_is_denied_and_a_storage_that_is_down(
+    tree: Path, gcs: GcsServer, tmp_path: Path
+) -> None:
+    """Health stays green in both."""
+    with (
+        running_faulty_gcs(gcs.endpoint) as storage,
+        function_with_bucket(tree, tmp_path, BUCKET, storage.endpoint) as server,
+    ):
+        env = {"STORAGE_EMULATOR_HOST": gcs.endpoint}
+        assert verify(tree, server.url, env=env).status == 0
+        assert gcs.object_names(BUCKET) == []
+        storage.add(Answer(403), when=lambda request: request.method == "POST", times=ALWAYS)
+        denied = verify(tree, server.url, env=env)
+        storage.clear()
+        storage.add(Answer(503), times=ALWAYS)
+        down = verify(tree, server.url, env=env)
+    denied.assert_names("share", "permission denied", "scripts/setup-bucket")
+    down.assert_names("share", "storage is down", "gcloud run services logs read")
+    assert denied.failed == down.failed == ["share"]
+
+
+def test_an_origin_that_was_lost(tree: Path, strict: FunctionServer, tmp_path: Path) -> None:
+    path = settings_file(tmp_path, ALLOWED_ORIGINS=f"{SHOP},https://other.example")
+    report = verify(tree, strict.url, "--quick", f"--settings={path}")
+    report.assert_names("settings", "ALLOWED_ORIGINS was lost", "scripts/deploy")
+    cause = "ALLOWED_ORIGINS does not name https://other.example"
+    report.assert_names("preflight", cause, "scripts/deploy")
+    report.assert_names("origins", "ALLOWED_ORIGINS does not name", "scripts/deploy")
+
+
+def test_a_lifetime_that_was_changed(tree: Path, function: FunctionServer, tmp_path: Path) -> None:
+    path = settings_file(tmp_path, SHARE_TTL_HOURS="12")
+    report = verify(tree, function.url, "--quick", f"--settings={path}")
+    report.assert_names("settings", "SHARE_TTL_HOURS was lost or changed", "scripts/deploy")
+
+
+@dataclass(frozen=True, slots=True)
+class LoseCors(Fault):
+    """Answer errors without CORS header fields."""
+
+    def strike(self, exchange: Exchange) -> None:
+        reply = exchange.forward()
+        if reply.status >= 400:
+            kept = [(n, v) for n, v in reply.headers if not n.startswith("Access-Control")]
+            reply = Reply(reply.status, kept, reply.body)
+        exchange.answer(reply)
+
+
+@dataclass(frozen=True, slots=True)
+class LetEveryoneIn(Fault):
+    """Answer every origin as if it were allowed."""
+
+    def strike(self, exchange: Exchange) -> None:
+        reply = exchange.forward()
+        origin = ("Access-Control-Allow-Origin", exchange.headers.get("Origin", "*"))
+        exchange.answer(Reply(reply.status, [*reply.headers, origin], reply.body))
+
+
+def test_cors_that_is_lost_on_errors(tree: Path, front: FaultyGcs) -> None:
+    front.add(LoseCors(), times=ALWAYS)
+    report = verify(tree, front.endpoint, "--quick")
+    report.assert_names("errors", "pages see a network error", "scripts/deploy")
+    report.assert_names("origins", "something before the function answers", "scripts/deploy")
+    assert report.checks["preflight"]["state"] == "ok"
+
+
+def test_a_foreign_page_that_is_let_in(tree: Path, strict: FunctionServer) -> None:
+    with running_faulty_gcs(strict.url) as front:
+        front.add(LetEveryoneIn(), times=ALWAYS)
+        report = verify(tree, front.endpoint, "--quick")
+    report.assert_names("preflight", "something before the function answers", "scripts/deploy")
+    report.assert_names("origins", "something before the function answers", "scripts/deploy")
+
+
+def test_a_picture_that_is_not_public(tree: Path, front: FaultyGcs) -> None:
+    """As under uniform bucket-level access, where make_public failed."""
+    denied = Answer(403, b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>")
+    front.add(
+        denied,
+        when=lambda r: r.method == "GET" and r.path.endswith(".jpg") and "card" not in r.path,
+        times=ALWAYS,
+    )
+    report = verify(tree, front.endpoint)
+    report.assert_names(
+        "picture", "the picture is not public", "gcloud run services add-iam-policy"
+    )
+
+
+def test_a_picture_that_is_stored_while_its_page_is_missing(tree: Path, front: FaultyGcs) -> None:
+    front.add(
+        Answer(404, b"<h1>Not Found</h1>", HTML),
+        when=lambda r: r.method == "GET" and r.path.startswith("/s/") and ".jpg" not in r.path,
+        times=ALWAYS,
+    )
+    report = verify(tree, front.endpoint)
+    report.assert_names("page", "the page is missing", "scripts/deploy")
+    assert report.failed == ["page"]
+
+
+def test_a_page_without_its_preview(tree: Path, front: FaultyGcs) -> None:
+    front.add(
+        Answer(200, b"<html><meta property='og:title' content='x'>", HTML),
+        when=lambda r: r.method == "GET" and r.path.startswith("/s/") and ".jpg" not in r.path,
+    )
+    report = verify(tree, front.endpoint)
+    report.assert_names("page", "networks would show no preview", "curl ")
+    assert "og:image is None" in report.checks["page"]["found"]
+    assert "twitter:card is missing" in report.checks["page"]["found"]
+
+
+@pytest.mark.parametrize("data", [pictures.photo_jpeg((600, 315)), b"\xff\xd8\xff"])
+def test_a_card_that_is_none(tree: Path, front: FaultyGcs, data: bytes) -> None:
+    front.add(Answer(200, data), when=lambda r: r.path.endswith("/card.jpg"))
+    report = verify(tree, front.endpoint)
+    report.assert_names("card", "a fault of the program", "gcloud run services logs read")
+
+
+def test_a_picture_that_is_changed_on_its_way(tree: Path, front: FaultyGcs) -> None:
+    front.add(
+        Answer(200, pictures.photo_jpeg((800, 600))),
+        when=lambda r: r.method == "GET" and r.path.endswith(".jpg"),
+    )
+    report = verify(tree, front.endpoint)
+    report.assert_names("picture", "what is in front changes pictures", "curl --head")
+
+
+@pytest.mark.parametrize(
+    ("body", "check"),
+    [
+        (b'{"status": "healthy"}', "program"),
+        (b"OK", "program"),
+        (b"[]", "program"),
+        (b'{"source": 1, "source_files": 2, "started_at": 3, "storage": 4}', "source"),
+        (b'{"source": "1", "source_files": {}, "started_at": "x", "storage": {}}', "answers"),
+    ],
+)
+def test_a_wrong_program_that_answers(
+    tree: Path, front: FaultyGcs, body: bytes, check: str
+) -> None:
+    front.add(Answer(200, body, JSON), times=ALWAYS)
+    report = verify(tree, front.endpoint)
+    report.assert_names(check, "another program answers", "scripts/deploy")
+    assert report.failed
+    assert "ok" not in {report.checks[name]["state"] for name in ("source", "openapi", "route")}
+
+
+@pytest.mark.parametrize(
+    ("status", "cause", "mend"),
+    [
+        (403, "the function is not public", "add-iam-policy-binding share-image"),
+        (404, "no function of this name", "scripts/deploy"),
+        (429, "no further instance", "gcloud run services logs read"),
+        (500, "no instance starts", "gcloud run services logs read"),
+        (503, "GCS_BUCKET_NAME is unset?", "gcloud run services logs read"),
+        (302, "another program answers", "scripts/deploy"),
+    ],
+)
+def test_what_cloud_run_answers_by_itself(
+    tree: Path, front: FaultyGcs, status: int, cause: str, mend: str
+) -> None:
+    front.add(Answer(status, b"<html><title>Error</title></html>", HTML), times=ALWAYS)
+    report = verify(tree, front.endpoint)
+    report.assert_names("answers", cause, mend)
+    assert report.states() == {"failed", "skipped"}
+
+
+def test_a_rate_limit_that_is_used_up(tree: Path, tmp_path: Path) -> None:
+    with serve(tmp_path, {"RATE_LIMIT": "3/hour"}, source=tree) as server:
+        report = verify(tree, server.url)
+    failed = report.checks[report.failed[0]]
+    assert "429" in failed["found"]
+    assert "RATE_LIMIT is used up" in failed["cause"]
+    assert failed["mend"].startswith("sleep ")
+
+
+def test_links_that_lead_nowhere_or_elsewhere(
+    tree: Path, function: FunctionServer, tmp_path: Path
+) -> None:
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    with serve(tmp_path, {**MANY, "PUBLIC_BASE_URL": nowhere}, source=tree) as server:
+        report = verify(tree, server.url)
+    report.assert_names("links", "PUBLIC_BASE_URL leads nowhere", "set PUBLIC_BASE_URL")
+    report.assert_names("picture", "PUBLIC_BASE_URL leads nowhere", "set PUBLIC_BASE_URL")
+    with running_faulty_gcs(function.url) as other:
+        other.add(Answer(200, b"{}", JSON), when=asks("GET", "/health"), times=ALWAYS)
+        with serve(tmp_path, {**MANY, "PUBLIC_BASE_URL": other.endpoint}, source=tree) as server:
+            report = verify(tree, server.url)
+    report.assert_names("links", "leads to another program", "set PUBLIC_BASE_URL")
+
+
+def test_a_share_that_cannot_be_taken_back(tree: Path, front: FaultyGcs) -> None:
+    def deletes_a_share(request: Request) -> bool:
+        return request.method == "DELETE" and "01890000" not in request.path
+
+    front.add(Answer(503, b"{}", JSON), when=deletes_a_share, times=ALWAYS)
+    report = verify(tree, front.endpoint)
+    report.assert_names("delete", "may not delete", "scripts/setup-bucket")
+    assert "left behind until" in report.checks["delete"]["found"]
+
+
+def test_a_share_that_is_served_after_it_was_taken_back(tree: Path, front: FaultyGcs) -> None:
+    front.add(Answer(200, b"x"), when=lambda r: r.path.endswith("?deleted"))
+    report = verify(tree, front.endpoint)
+    assert report.failed == ["delete"]
+    assert "after DELETE: 200, expected 404" in report.checks["delete"]["found"]
+
+
+def test_pictures_are_taken_back_when_a_later_check_fails(tree: Path, tmp_path: Path) -> None:
+    with serve(tmp_path, MANY, source=tree) as server, running_faulty_gcs(server.url) as front:
+        front.add(Answer(500), when=lambda r: r.method == "GET" and "/s/" in r.path, times=ALWAYS)
+        front.add(Answer(500), when=lambda r: b"pinterest" in r.body_start)
+        report = verify(tree, front.endpoint)
+    assert {"share", "picture", "card", "page"} <= set(report.failed)
+    assert [p for p in (tmp_path / "shares").rglob("*") if p.is_file()] == []
+
+
+def test_an_interrupted_verification_takes_back_what_it_posted(tree: Path, tmp_path: Path) -> None:
+    with serve(tmp_path, MANY, source=tree) as server, running_faulty_gcs(server.url) as front:
+        front.add(Stall(), when=lambda r: b"instagram" in r.body_start)
+        process = subprocess.Popen(
+            [sys.executable, "-S", "-E", str(tree / "scripts/verify"), front.endpoint],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        while not any(b"instagram" in r.body_start for r in list(front.requests)):
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.terminate()
+        assert process.wait(timeout=10) == 130
+    assert [p for p in (tmp_path / "shares").rglob("*") if p.is_file()] == []
+
+
+@dataclass(frozen=True, slots=True)
+class EndLate(Fault):
+    """Answer shares that end an hour later than they should."""
+
+    def strike(self, exchange: Exchange) -> None:
+        reply = exchange.forward()
+        share = json.loads(reply.body)
+        share["expires_at"] += 3600
+        exchange.answer(Reply(reply.status, reply.headers, json.dumps(share).encode()))
+
+
+def test_a_share_that_ends_at_another_time_than_was_set(tree: Path, front: FaultyGcs) -> None:
+    front.add(EndLate(), when=lambda r: b"facebook" in r.body_start)
+    report = verify(tree, front.endpoint)
+    report.assert_names("share", "SHARE_TTL_HOURS is not what /health says", "scripts/deploy")
+    assert report.checks["share"]["found"] == "expires_at is off by 3600 s"
+
+
+def test_an_answer_that_breaks_off(tree: Path, front: FaultyGcs) -> None:
+    front.add(ResetDuringAnswer(), when=asks("GET", "/health"))
+    verify(tree, front.endpoint).assert_names("answers", "the instance ended", "logs read")
+
+
+def test_a_host_that_does_not_exist_and_a_port_without_tls(
+    tree: Path, function: FunctionServer
+) -> None:
+    report = verify(tree, "https://share-image.invalid")
+    report.assert_names("answers", "no such host", "gcloud run services describe")
+    report = verify(tree, function.url.replace("http:", "https:"))
+    report.assert_names("answers", "certificate", "gcloud run services describe")
+
+
+# The command line
+
+
+def test_what_cannot_begin_exits_with_2_and_says_why(tree: Path, function: FunctionServer) -> None:
+    for arguments, said in (
+        (["localhost:8080"], "expected https://"),
+        ([function.url, "--settings=/no/such/file"], "No such file"),
+        ([function.url, f"--settings={ROOT / 'pyproject.toml'}"], "expected NAME=value"),
+        ([], "URL"),
+    ):
+        done = run_verify(tree, *arguments)
+        assert done.returncode == 2
+        assert said in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_deploy_env_counts_for_what_is_deployed_and_not_for_this_machine(
+    tree: Path, function: FunctionServer, tmp_path: Path
+) -> None:
+    own = copy_of_tree(tree, tmp_path)
+    settings_file(own, GCS_BUCKET_NAME=BUCKET, REGION="europe-west9", FUNCTION_NAME="my-share")
+    assert verify(own, function.url, "--quick").status == 0
+    report = verify(own, "https://share-image.invalid", "--quick")
+    assert "describe my-share --region=europe-west9" in report.checks["answers"]["mend"]
