@@ -29,7 +29,7 @@ _CONTENT_TYPES = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",  # RFC 9239
 }
-# A shop loads the client with every page: it is used at once, and renewed behind the visitor's back.
+# A shop loads the client with every page: it is used at once, and renewed for the next time.
 _CLIENT_CACHE_CONTROL = "public, max-age=300, stale-while-revalidate=86400"
 _DEMO_CACHE_CONTROL = "no-cache"
 _DEMO_CONTENT_SECURITY_POLICY = (

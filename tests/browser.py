@@ -1,8 +1,8 @@
 """A real Chromium for the tests, and what they look for in its pages.
 
-    chromium      a browser, until the block ends
-    Watch         everything a page complained about: script errors, console, CSP
-    axe           what axe-core finds wrong with a page's accessibility
+chromium      a browser, until the block ends
+Watch         everything a page complained about: script errors, console, CSP
+axe           what axe-core finds wrong with a page's accessibility
 """
 
 from __future__ import annotations

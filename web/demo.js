@@ -36,6 +36,8 @@ button.addEventListener("share-start", ({ detail }) => {
 
 button.addEventListener("share-ready", async ({ detail: share }) => {
   const { signal } = run;
+  $("page-link").href = share.page_url;
+  $("picture-link").href = share.url;
   countDown(share, signal);
   $("json").replaceChildren(...colored(share));
   const texts = await announced(share.page_url);
@@ -50,7 +52,7 @@ button.addEventListener("share-ready", async ({ detail: share }) => {
   });
   $("picture-cards").replaceChildren(...cards);
   $("result").hidden = false;
-  for (const card of cards) await fill(card, share, signal);
+  for (const card of cards) await fill(card, signal);
 });
 
 button.addEventListener("share-deleted", () => {
@@ -119,12 +121,12 @@ function pictureCard(network, name, [width, height], texts) {
 }
 
 /** Give a card its picture: a share of its own, for the network's shape. */
-async function fill(card, share, signal) {
+async function fill(card, signal) {
   const { platform } = card.dataset;
   const fit = button.getAttribute("fit") ?? undefined;
   try {
-    const made = platform === share.platform ? share : await shareImage(picture, { platform, fit, signal });
-    if (made !== share) extras.push(made);
+    const made = await shareImage(picture, { platform, fit, signal });
+    extras.push(made);
     card.querySelector("img").src = made.url;
     const link = document.createElement("a");
     link.className = "go";
@@ -158,13 +160,17 @@ function countDown(share, signal) {
     if (signal.aborted) return clearInterval(timer);
     const seconds = share.expires_at - (madeAt + performance.now() - started) / 1000;
     const parts = [seconds / 3600, (seconds / 60) % 60, seconds % 60];
-    $("left").textContent = parts.map((n) => String(Math.max(0, Math.floor(n))).padStart(2, "0")).join(":");
+    $("left").textContent = parts.map(twoDigits).join(":");
     if (seconds <= 0) restart();
   };
   const timer = setInterval(tick, 1000);
   tick();
   $("left").dateTime = new Date(share.expires_at * 1000).toISOString();
   countdown.hidden = false;
+}
+
+function twoDigits(number) {
+  return String(Math.max(0, Math.floor(number))).padStart(2, "0");
 }
 
 /** JSON with its keys and values marked. */
@@ -178,6 +184,46 @@ function colored(value) {
     return span;
   });
 }
+
+// Body, head, ears, muzzle, eyes, nose, collar: from back to front.
+const SHAPES = [
+  ["#2f2a33", "M430 1200C430 900 560 800 800 800S1170 900 1170 1200Z"],
+  [
+    "#3b3540",
+    "M800 260C1060 260 1120 470 1100 620 1080 800 950 880 800 880S520 800 500 620" +
+      "C480 470 540 260 800 260Z",
+  ],
+  [
+    "#3b3540",
+    "M520 480L500 170C500 150 520 145 535 160L740 300Z",
+    "M1080 480L1100 170C1100 150 1080 145 1065 160L860 300Z",
+  ],
+  ["#c98c86", "M545 400L535 230 660 315Z", "M1055 400L1065 230 940 315Z"],
+  [
+    "#f4eee7",
+    "M800 660C900 650 960 720 930 790 905 850 850 872 800 872S695 850 670 790" +
+      "C640 720 700 650 800 660Z",
+  ],
+  [
+    "#e9c46a",
+    "M570 570C600 500 720 500 740 580 710 640 600 640 570 570Z",
+    "M1030 570C1000 500 880 500 860 580 890 640 1000 640 1030 570Z",
+  ],
+  [
+    "#1a171d",
+    "M655 528C690 550 690 605 655 625 622 605 622 550 655 528Z",
+    "M945 528C978 550 978 605 945 625 910 605 910 550 945 528Z",
+  ],
+  ["#ffffff", "M668 552a13 13 0 1 0 1 0Z", "M958 552a13 13 0 1 0 1 0Z"],
+  ["#d9827a", "M755 695C780 680 820 680 845 695 840 725 815 745 800 745S760 725 755 695Z"],
+  ["#7a2e12", "M590 905C700 960 900 960 1010 905L1025 950C900 1010 700 1010 575 950Z"],
+  ["#e9c46a", "M800 965a38 38 0 1 0 1 0Z"],
+];
+const STROKES = [
+  ["#3b3540", 8, "M800 745V775C795 815 745 820 725 795M800 775C805 815 855 820 875 795"],
+  ["#f4eee7", 4, "M660 745L420 700M660 765L410 775M665 785L430 850"],
+  ["#f4eee7", 4, "M940 745L1180 700M940 765L1190 775M935 785L1170 850"],
+];
 
 /** A pet to try with: on a ground as in a photo, or alone as in a cut-out. */
 function sample(kind) {
@@ -202,24 +248,12 @@ function sample(kind) {
       draw.fill();
     }
   }
-  fill("#2f2a33", "M 430 1200 C 430 900 560 800 800 800 C 1040 800 1170 900 1170 1200 Z");
-  fill("#3b3540", "M 800 260 C 1060 260 1120 470 1100 620 C 1080 800 950 880 800 880 C 650 880 520 800 500 620 C 480 470 540 260 800 260 Z");
-  fill("#3b3540", "M 520 480 L 500 170 C 500 150 520 145 535 160 L 740 300 Z", "M 1080 480 L 1100 170 C 1100 150 1080 145 1065 160 L 860 300 Z");
-  fill("#c98c86", "M 545 400 L 535 230 L 660 315 Z", "M 1055 400 L 1065 230 L 940 315 Z");
-  fill("#f4eee7", "M 800 660 C 900 650 960 720 930 790 C 905 850 850 872 800 872 C 750 872 695 850 670 790 C 640 720 700 650 800 660 Z");
-  fill("#e9c46a", "M 570 570 C 600 500 720 500 740 580 C 710 640 600 640 570 570 Z", "M 1030 570 C 1000 500 880 500 860 580 C 890 640 1000 640 1030 570 Z");
-  fill("#1a171d", "M 655 528 C 690 550 690 605 655 625 C 622 605 622 550 655 528 Z", "M 945 528 C 978 550 978 605 945 625 C 910 605 910 550 945 528 Z");
-  fill("#ffffff", "M 668 552 a 13 13 0 1 0 1 0 Z", "M 958 552 a 13 13 0 1 0 1 0 Z");
-  fill("#d9827a", "M 755 695 C 780 680 820 680 845 695 C 840 725 815 745 800 745 C 785 745 760 725 755 695 Z");
-  draw.strokeStyle = "#3b3540";
-  draw.lineWidth = 8;
+  for (const [color, ...paths] of SHAPES) fill(color, ...paths);
   draw.lineCap = "round";
-  draw.stroke(new Path2D("M 800 745 L 800 775 C 795 815 745 820 725 795 M 800 775 C 805 815 855 820 875 795"));
-  draw.strokeStyle = "#f4eee7";
-  draw.lineWidth = 4;
-  draw.stroke(new Path2D("M 660 745 L 420 700 M 660 765 L 410 775 M 665 785 L 430 850 M 940 745 L 1180 700 M 940 765 L 1190 775 M 935 785 L 1170 850"));
-  fill("#7a2e12", "M 590 905 C 700 960 900 960 1010 905 L 1025 950 C 900 1010 700 1010 575 950 Z");
-  fill("#e9c46a", "M 800 965 a 38 38 0 1 0 1 0 Z");
+  for (const [color, width, path] of STROKES) {
+    [draw.strokeStyle, draw.lineWidth] = [color, width];
+    draw.stroke(new Path2D(path));
+  }
   return canvas;
 }
 

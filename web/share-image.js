@@ -308,7 +308,11 @@ function uuid7() {
 /** Return the file to send: large photos scaled down, upright; what cannot be decoded, as it is. */
 async function prepare(picture) {
   if (!(picture instanceof Blob)) {
-    return named(await encode(draw(picture, scaleTo(MAX_SIDE_PX, picture))));
+    try {
+      return named(await encode(draw(picture, scaleTo(MAX_SIDE_PX, picture))));
+    } catch {
+      throw new ShareError("unreadable_picture", "Empty canvas, or with another site's picture");
+    }
   }
   const original = named(picture);
   if (picture.size <= SMALL_BYTES || !canvasIsHonest()) return original;
@@ -337,16 +341,11 @@ function draw(source, scale) {
   return canvas;
 }
 
-/** type: what decides it otherwise is whether anything is transparent. */
+/** Return a blob: of the type, or of the one that keeps what is transparent. */
 function encode(canvas, type) {
   return new Promise((resolve, reject) => {
-    const unreadable = () => reject(new ShareError("unreadable_picture", "Unreadable canvas"));
-    try {
-      const kind = type || (isOpaque(canvas) ? "image/jpeg" : "image/png");
-      canvas.toBlob((blob) => (blob ? resolve(blob) : unreadable()), kind, JPEG_QUALITY);
-    } catch {
-      unreadable(); // it holds a picture of another site
-    }
+    const kind = type || (isOpaque(canvas) ? "image/jpeg" : "image/png");
+    canvas.toBlob((blob) => (blob ? resolve(blob) : reject()), kind, JPEG_QUALITY);
   });
 }
 
@@ -433,7 +432,8 @@ const TEXTS = {
 const sheet = new CSSStyleSheet();
 sheet.replaceSync(`
   :host { display: block; }
-  [hidden], p:empty { display: none !important; }
+  [hidden] { display: none !important; }
+  p:empty { position: absolute; }
   * { box-sizing: border-box; margin: 0; font: inherit; }
   div { display: grid; gap: 0.75rem; }
   [part=zone] {
@@ -677,7 +677,8 @@ class ShareImageButton extends HTMLElement {
   }
 
   #paste = (event) => {
-    const isText = event.composedPath()[0].matches?.("textarea, [contenteditable], [type=text]");
+    const texts = "input:not([type=file]), textarea, [contenteditable]";
+    const isText = event.composedPath()[0].closest?.(texts);
     if (!event.defaultPrevented && !isText && this.#take(event.clipboardData?.files)) {
       event.preventDefault(); // one element takes it, where a page has several
     }
