@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from framing import Box, Frame
 
 COARSENESS = 20  # px of the canvas for one px of the tiny one
-BLUR = 1.6  # px of the tiny canvas
+BLUR = 0.08  # of the picture's shorter side: what is mirrored must not be recognised
+MIN_BLUR = 1.6  # px of the tiny canvas, below which its pixels would be seen
 
 
 def on_color(part: Image.Image, frame: Frame, color: tuple[int, int, int]) -> Image.Image:
@@ -30,7 +31,8 @@ def on_color(part: Image.Image, frame: Frame, color: tuple[int, int, int]) -> Im
 
 def on_blur(part: Image.Image, frame: Frame) -> Image.Image:
     """Return a picture's part on a canvas that continues it, ever more blurred."""
-    tiny = _blurred(_mirrored(part, frame))
+    radius = max(MIN_BLUR, BLUR * min(part.size) / COARSENESS)
+    tiny = _blurred(_mirrored(part, frame), radius)
     canvas = Image.new(part.mode, frame.canvas)
     across, down = (big / small for big, small in zip(frame.canvas, tiny.size, strict=True))
     for left, top, right, bottom in _around(frame):
@@ -41,9 +43,9 @@ def on_blur(part: Image.Image, frame: Frame) -> Image.Image:
     return canvas
 
 
-def _blurred(tiny: Image.Image) -> Image.Image:
+def _blurred(tiny: Image.Image, radius: float) -> Image.Image:
     """Blur band by band: Pillow does not blur YCbCr as a whole."""
-    bands = [band.filter(ImageFilter.GaussianBlur(BLUR)) for band in tiny.split()]
+    bands = [band.filter(ImageFilter.GaussianBlur(radius)) for band in tiny.split()]
     return Image.merge(tiny.mode, bands)
 
 

@@ -5,7 +5,7 @@
         PNG       chunks                            size, depth, frames, zipped profile
         GIF       blocks                            screen and first frame, number of frames
         WEBP      RIFF chunks                       size, alpha, number of frames
-        AVIF      ISO boxes                         size of the largest item
+        AVIF      ISO boxes and AV1                 size of the largest item or sequence
         HEIC      ISO boxes                         size of the largest item
 
 Everything here happens before memory is taken for a single pixel.
@@ -19,6 +19,7 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from av1_size import av1_sizes
 from errors import CorruptImage, DimensionsTooLarge, ImageTooComplex, UnsupportedFormat
 
 if TYPE_CHECKING:
@@ -185,6 +186,8 @@ def _read_png(data: bytes) -> Header:
             _check_profile(data[start:end])
     wide = 2 if depth > 8 and color_type == 0 else 1  # noqa: PLR2004 - greyscale of 16 bits
     pixel_bytes = _PNG_CHANNELS.get(color_type, 4) * wide
+    if color_type in {4, 6} or b"tRNS" in names:
+        pixel_bytes += 4  # a premultiplied copy
     if b"eXIf" in names:  # what may be transparent is turned before it is small
         pixel_bytes *= 2
     return Header(format="PNG", size=(width, height), pixel_bytes=pixel_bytes)
@@ -225,7 +228,7 @@ def _read_gif(data: bytes) -> Header:
             raise ImageTooComplex(f"more than {MAX_FRAMES} frames")
     if not frames:
         raise CorruptImage("a GIF without a frame")
-    return Header(format="GIF", size=(width, height), pixel_bytes=2)
+    return Header(format="GIF", size=(width, height), pixel_bytes=6)
 
 
 def _gif_frames(data: bytes, position: int) -> Iterator[tuple[int, int, int, int]]:
@@ -246,7 +249,7 @@ def _table_bytes(flags: int) -> int:
     return 3 << (flags & 7) + 1 if flags & _GIF_TABLE else 0
 
 
-_CANVASES = 20  # two canvases and three copies, four bytes each
+_CANVASES = 24  # two canvases and four copies, four bytes each
 _PLANES = 18  # planes, of up to 16 bits, the picture made of them, and two copies
 
 
@@ -271,7 +274,8 @@ _EXTENT = re.compile(rb"\x00\x00\x00\x14ispe\x00\x00\x00\x00(.{8})", re.DOTALL)
 
 
 def _read_avif(data: bytes) -> Header:
-    return Header(format="AVIF", size=_largest_item(data), pixel_bytes=_PLANES)
+    size = max([_largest_item(data), *av1_sizes(data)], key=_area)
+    return Header(format="AVIF", size=size, pixel_bytes=_PLANES)
 
 
 def _read_heic(data: bytes) -> Header:
@@ -286,7 +290,11 @@ def _largest_item(data: bytes) -> Size:
     sizes: list[Size] = [struct.unpack(">II", extent) for extent in _EXTENT.findall(data)]
     if not sizes:
         raise CorruptImage("no item says its size")
-    return max(sizes, key=lambda size: size[0] * size[1])
+    return max(sizes, key=_area)
+
+
+def _area(size: Size) -> int:
+    return size[0] * size[1]
 
 
 _READERS: dict[str, Callable[[bytes], Header]] = {

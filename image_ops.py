@@ -27,6 +27,7 @@ from grounds import on_blur, on_color
 from icc import to_srgb
 from image_headers import Header, read_header
 from jpeg_writer import encode
+from platforms import Fit
 from shrinking import cut, has_alpha, shrunk, turned, upright, visible_box
 from watermark import watermarked
 
@@ -112,7 +113,7 @@ def _prepared(
 
     pixels: Image.Image = source
     is_cutout = False
-    if has_alpha(pixels):
+    if has_alpha(pixels) and any(canvas.fit is not Fit.INSIDE for canvas in canvases):
         pixels, turn = turned(pixels, turn), 1
         visible, unseen = visible_box(pixels)
         is_cutout = unseen >= CUTOUT_SHARE

@@ -7,13 +7,26 @@ best affordable = 4:4:4 at the highest quality      only for what was never a JP
 
 from __future__ import annotations
 
-import io
 import math
-from typing import TYPE_CHECKING
+import os
+import tempfile
+from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
     from PIL import Image
 
+# One table for luma and chroma, in natural order. At equal bytes it scores 0.7 points (SSIMULACRA2)
+# above the tables of T.81, annex K. Source: N. Robidoux; mozjpeg uses it by default.
+_TABLE = (
+    *(16, 16, 16, 18, 25, 37, 56, 85),
+    *(16, 17, 20, 27, 34, 40, 53, 75),
+    *(16, 20, 24, 31, 43, 62, 91, 135),
+    *(18, 27, 31, 40, 53, 74, 106, 156),
+    *(25, 34, 43, 53, 69, 94, 131, 189),
+    *(37, 40, 62, 74, 94, 124, 169, 238),
+    *(56, 53, 91, 106, 131, 169, 226, 311),
+    *(85, 75, 135, 156, 189, 238, 311, 418),
+)
 MAX_QUALITY = 85  # above it bytes grow faster than anything that can be seen
 GOOD_USE = 0.94  # of the byte budget: a search that has come this close is over
 MAX_ENCODINGS = 8  # bisection alone would need no more
@@ -71,7 +84,7 @@ def _guess(points: list[tuple[float, int]], max_bytes: int) -> int:
 
 
 def _step(quality: int) -> float:
-    """Return the quantisation step of a quality, in percent of the standard's tables.
+    """Return the quantisation step of a quality, in percent of the table.
 
     Source: libjpeg, jpeg_quality_scaling.
     """
@@ -79,6 +92,27 @@ def _step(quality: int) -> float:
 
 
 def _encoded(picture: Image.Image, quality: int, subsampling: int) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=quality, subsampling=subsampling, progressive=True)
-    return buffer.getvalue()
+    """Encode once. Pillow sizes its buffer by `quality`: with -1 it is never too small.
+
+    Into a file, even if only in memory: then Pillow lets other threads run meanwhile, and otherwise
+    not (Pillow's encode.c, _encode_to_file and _encode).
+    """
+    step = _step(quality)
+    table = [min(max(round(number * step / 100), 1), 255) for number in _TABLE]
+    with _memory_file() as file:
+        picture.save(
+            file,
+            "JPEG",
+            quality=-1,
+            qtables=[table, table],
+            subsampling=subsampling,
+            progressive=True,
+        )
+        file.seek(0)
+        return file.read()
+
+
+def _memory_file() -> BinaryIO:
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("jpeg"), "w+b")
+    return tempfile.TemporaryFile()

@@ -64,7 +64,7 @@ def visible_box(picture: Image.Image) -> tuple[Box | None, float]:
     box: Box | None = None
     unseen = 0
     for top, strip in _strips(picture, 1):
-        alpha = _converted(strip, alpha=True).getchannel("A")
+        alpha = _converted(strip, "RGBA").getchannel("A")
         unseen += sum(alpha.histogram()[: VISIBLE_ALPHA + 1])
         found = alpha.point(_SEEN).getbbox()
         if found:
@@ -92,12 +92,16 @@ def shrunk(picture: Image.Image, size: Size) -> Image.Image:
 
     size: (width, height) in px; what is smaller already keeps its size.
     """
-    alpha = has_alpha(picture)
     size = (min(size[0], picture.width), min(size[1], picture.height))
     factor = int(min(picture.width / size[0], picture.height / size[1]) / MARGIN) or 1
-    if factor > 1 or _wanted_mode(picture, alpha=alpha) != picture.mode:
-        picture = _reduced(picture, factor, alpha=alpha)
-    return picture if picture.size == size else _resized(picture, size, (0, 0, *picture.size))
+    mode = _wanted_mode(picture)
+    if mode == "RGBA" and picture.size != size:
+        mode = "RGBa"  # premultiplied once, here, and not as a whole by resize
+    if factor > 1 or mode != picture.mode:
+        picture = _reduced(picture, factor, mode)
+    if picture.size != size:
+        picture = _resized(picture, size, (0, 0, *picture.size))
+    return picture.convert("RGBA") if picture.mode == "RGBa" else picture
 
 
 def cut(picture: Image.Image, place: Frame) -> Image.Image:
@@ -126,12 +130,12 @@ def _resized(
     return Image.merge("YCbCr", planes)
 
 
-def _reduced(picture: Image.Image, factor: int, *, alpha: bool) -> Image.Image:
+def _reduced(picture: Image.Image, factor: int, mode: str) -> Image.Image:
     """Convert and divide the size by a whole number, rounded up, strip by strip."""
     size = (-(-picture.width // factor), -(-picture.height // factor))
-    reduced = Image.new(_wanted_mode(picture, alpha=alpha), size)
+    reduced = Image.new(mode, size)
     for top, strip in _strips(picture, factor):
-        converted = _converted(strip, alpha=alpha)
+        converted = _converted(strip, mode)
         part = converted if factor == 1 else converted.reduce(factor)
         reduced.paste(part, (0, top // factor))
     return reduced
@@ -148,18 +152,19 @@ def _strips(picture: Image.Image, factor: int) -> Iterator[tuple[int, Image.Imag
         yield top, picture.crop((0, top, picture.width, bottom))
 
 
-def _wanted_mode(picture: Image.Image, *, alpha: bool) -> str:
-    if alpha:
+def _wanted_mode(picture: Image.Image) -> str:
+    if has_alpha(picture):
         return "RGBA"
     if picture.mode in {"1", "I", *_WIDE}:
         return "L"
     return picture.mode if picture.mode in {"CMYK", "YCbCr", "L"} else "RGB"
 
 
-def _converted(strip: Image.Image, *, alpha: bool) -> Image.Image:
-    mode = _wanted_mode(strip, alpha=alpha)
+def _converted(strip: Image.Image, mode: str) -> Image.Image:
     if strip.mode in _WIDE:
         return _high_bytes(strip)
+    if mode == "RGBa" and strip.mode != mode:  # from palettes and others only by way of RGBA
+        return _converted(strip, "RGBA").convert(mode)
     return strip if strip.mode == mode else strip.convert(mode)
 
 

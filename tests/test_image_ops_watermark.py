@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pictures
 import pytest
-from PIL import Image, ImageChops
+from PIL import Image, ImageChops, ImageFont
 
 from config import ImageSettings
 from image_ops import read_header, render
@@ -16,6 +15,8 @@ from platforms import Canvas, Fit, card_canvas, picture_canvas
 from watermark import BUNDLED_FONT
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from platforms import Size
 
 PLAIN = ImageSettings()
@@ -71,25 +72,31 @@ def contrast(one: float, other: float) -> float:
 
 
 def inks() -> tuple[set[tuple[int, int]], set[tuple[int, int]]]:
-    """Return where letters and outline are, found on a grey ground: what is lighter, what darker."""
+    """Return where letters and outline are, found on grey: what is lighter, what darker."""
     grey = GROUNDS["grey 128"]
     marked = shown(png(grey), MARKED).convert("L")
     left, top, right, bottom = box_of(change(png(grey)))
     places = [(x, y) for x in range(left, right) for y in range(top, bottom)]
-    levels = {at: level for at in places if isinstance(level := marked.getpixel(at), int)}
+    levels = {at: level(marked, at) for at in places}
     lightest, darkest = max(levels.values()), min(levels.values())
-    light = {at for at, level in levels.items() if level > 128 + 0.8 * (lightest - 128)}
-    return light, {at for at, level in levels.items() if level < 128 - 0.8 * (128 - darkest)}
+    light = {at for at, grade in levels.items() if grade > 128 + 0.7 * (lightest - 128)}
+    return light, {at for at, grade in levels.items() if grade < 128 - 0.7 * (128 - darkest)}
+
+
+def level(picture: Image.Image, at: tuple[int, int]) -> float:
+    found = picture.getpixel(at)
+    assert isinstance(found, (int, float))
+    return found
 
 
 @pytest.mark.parametrize("name", GROUNDS)
 def test_letters_stand_out_from_their_outline_at_3_to_1(name: str) -> None:
     """Wherever a letter is, an outline within 3 px differs by 3:1, whatever is underneath."""
     light, dark = inks()
-    assert min(len(light), len(dark)) > 300
+    assert min(len(light), len(dark)) > 250
     marked = shown(png(GROUNDS[name]), MARKED)
 
-    def level(at: tuple[int, int]) -> float:
+    def light_of(at: tuple[int, int]) -> float:
         color = marked.getpixel(at)
         assert isinstance(color, tuple)
         return luminance(color)
@@ -97,8 +104,8 @@ def test_letters_stand_out_from_their_outline_at_3_to_1(name: str) -> None:
     around = [(x, y) for x in range(-3, 4) for y in range(-3, 4)]
     ratios = []
     for x, y in light:
-        beside = [level((x + dx, y + dy)) for dx, dy in around if (x + dx, y + dy) in dark]
-        ratios += [max(contrast(level((x, y)), other) for other in beside)] if beside else []
+        beside = [light_of((x + dx, y + dy)) for dx, dy in around if (x + dx, y + dy) in dark]
+        ratios += [max(contrast(light_of((x, y)), other) for other in beside)] if beside else []
     assert len(ratios) > 0.8 * len(light)
     assert sorted(ratios)[len(ratios) // 20] >= 3
 
@@ -131,7 +138,7 @@ def test_letters_are_on_a_cutout_not_in_its_padding() -> None:
 
 def test_letters_are_at_least_40_percent_opaque() -> None:
     black = change(png(GROUNDS["grey 0"]))
-    assert max(black.get_flattened_data()) >= 0.4 * 255 - 4  # type: ignore[type-var, operator]
+    assert max(black.get_flattened_data()) >= 0.4 * 255 - 4  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("name", ["photo", "grey 255"])
@@ -161,13 +168,27 @@ def test_a_long_line_fits() -> None:
 
 
 def test_another_font_can_be_set(tmp_path: Path) -> None:
-    """Any TrueType file will do: here the bundled one under another name."""
+    """Any TrueType or OpenType file will do: here the one that Pillow carries for itself."""
     font = tmp_path / "house.ttf"
-    font.write_bytes(BUNDLED_FONT.read_bytes())
-    settings = ImageSettings(watermark_text="Perkie Prints", watermark_font=font)
+    carried = ImageFont.load_default(10)
+    assert isinstance(carried, ImageFont.FreeTypeFont)
+    font.write_bytes(carried.font_bytes)
     data = pictures.photo_jpeg((800, 600))
-    assert shown(data, settings) == shown(data, MARKED)
-    assert shown(data, settings) != shown(data, PLAIN)
+    bundled, own = (
+        shown(data, ImageSettings(watermark_text="Perkie Prints", watermark_font=path))
+        for path in (BUNDLED_FONT, font)
+    )
+    assert bundled == shown(data, MARKED)
+    assert own not in (bundled, shown(data, PLAIN))
+
+
+def test_the_picture_s_letters_are_not_on_the_card_as_well() -> None:
+    data = pictures.photo_jpeg((1200, 900))
+    card = card_canvas(None)
+    _, beside = render(data, read_header(data, MARKED), [INSIDE, card], MARKED)
+    (alone,) = render(data, read_header(data, MARKED), [card], MARKED)
+    pair = [Image.open(io.BytesIO(card.data)).convert("L") for card in (beside, alone)]
+    assert max(ImageChops.difference(*pair).get_flattened_data()) < 60  # type: ignore[operator]
 
 
 def test_a_jpeg_keeps_its_colours_under_the_watermark() -> None:
