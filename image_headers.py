@@ -55,11 +55,6 @@ class Header:
         """How many pixels are stored: width x height."""
         return self.size[0] * self.size[1]
 
-    @property
-    def decode_bytes(self) -> int:
-        """How much memory decoding and rendering take together, in bytes, at the most."""
-        return round(self.pixels * (self.pixel_bytes + 2 * self.coefficients)) + 40_000_000
-
 
 def read_header(data: bytes, settings: ImageSettings) -> Header:
     """Return what an encoded picture says about itself; nothing is decoded.

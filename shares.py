@@ -16,8 +16,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import os
 import re
 import secrets
+import threading
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -119,6 +121,8 @@ class Shares:
         self._ttl_s = settings.share_ttl.total_seconds()
         self._pool = ThreadPoolExecutor(_POOL_THREADS, thread_name_prefix="shares")
         self._sweeps_next_s = 0.0
+        # More at once would not be faster, and would hold more memory for longer.
+        self._cores = threading.BoundedSemaphore((os.cpu_count() or 1) + 1)
         # Saves the call that would find no card; only the order of calls depends on it.
         self._without_card: deque[UUID] = deque(maxlen=1000)
 
@@ -221,7 +225,7 @@ class Shares:
             picture_canvas(form.platform, form.fit, max_side_px=self._image.max_side_px),
             card_canvas(form.fit),
         )
-        with self._memory.reserve(header.decode_bytes):
+        with self._memory.reserve(image_ops.decode_bytes(header, canvases)), self._cores:
             picture, card = image_ops.render(form.file.data, header, canvases, self._image)
         return {PICTURE: picture} if card is picture else {PICTURE: picture, CARD: card}
 

@@ -121,12 +121,15 @@ def cut(picture: Image.Image, place: Frame) -> Image.Image:
 def _resized(
     picture: Image.Image, size: Size, box: tuple[float, float, float, float]
 ) -> Image.Image:
-    """Spend the time on luma where it stands alone: chroma is stored, and will be, at half size."""
+    """Spend the time on luma where it stands alone: chroma is encoded at half its size anyway."""
     if picture.mode != "YCbCr" or size[0] > picture.width or size[1] > picture.height:
         return picture.resize(size, Image.Resampling.LANCZOS, box=box)
+    half = (-(-size[0] // 2), -(-size[1] // 2))
     luma, *chroma = picture.split()
     planes = [luma.resize(size, Image.Resampling.LANCZOS, box=box)]
-    planes += [plane.resize(size, Image.Resampling.BOX, box=box) for plane in chroma]
+    for plane in chroma:
+        small = plane.resize(half, Image.Resampling.BOX, box=box)
+        planes.append(small.resize(size, Image.Resampling.NEAREST))
     return Image.merge("YCbCr", planes)
 
 

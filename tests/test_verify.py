@@ -569,7 +569,8 @@ def test_a_share_that_ends_at_another_time_than_was_set(tree: Path, front: Fault
     front.add(EndLate(), when=lambda r: b"facebook" in r.body_start)
     report = verify(tree, front.endpoint)
     report.assert_names("share", "SHARE_TTL_HOURS is not what /health says", "scripts/deploy")
-    assert report.checks["share"]["found"] == "expires_at is off by 3600 s"
+    found = report.checks["share"]["found"]
+    assert found.removeprefix("expires_at is off by ") in {"3599 s", "3600 s", "3601 s"}
 
 
 def test_an_answer_that_breaks_off(tree: Path, front: FaultyGcs) -> None:
