@@ -42,7 +42,6 @@ from platforms import card_canvas, picture_canvas
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from concurrent.futures import Future
 
     from config import Settings
     from guards import MemoryBudget
@@ -121,7 +120,8 @@ class Shares:
         self._ttl_s = settings.share_ttl.total_seconds()
         self._pool = ThreadPoolExecutor(_POOL_THREADS, thread_name_prefix="shares")
         self._sweeps_next_s = 0.0
-        # More at once would not be faster, and would hold more memory for longer.
+        # One more than cores, for when one waits for the interpreter: still more at once are no
+        # faster, and hold more memory for longer.
         self._cores = threading.BoundedSemaphore((os.cpu_count() or 1) + 1)
         # Saves the call that would find no card; only the order of calls depends on it.
         self._without_card: deque[UUID] = deque(maxlen=1000)
@@ -249,8 +249,11 @@ class Shares:
         errors = [error for put in puts.values() if (error := put.exception()) is not None]
         if not errors:
             return {name: put.result() for name, put in puts.items()}
+        done = [put.result() for put in puts.values() if put.exception() is None]
         if may_clean_up:
-            self._take_back([put for put in puts.values() if put.exception() is None])
+            self._take_back(done)
+        elif done:
+            note(left_for_retry=[stored.name for stored in done])
         raise errors[0]
 
     def _put(self, name: str, rendition: Rendition, metadata: dict[str, str]) -> StoredObject:
@@ -275,12 +278,12 @@ class Shares:
             self._sweeps_next_s = time.monotonic() + self._ttl_s / 10
             self._pool.submit(self._storage.sweep, max_age_s=self._ttl_s)
 
-    def _take_back(self, puts: list[Future[StoredObject]]) -> None:
-        for put in puts:
+    def _take_back(self, objects: list[StoredObject]) -> None:
+        for stored in objects:
             try:
-                self._storage.delete(put.result().name)
+                self._storage.delete(stored.name)
             except StorageUnavailable as error:
-                note(left_behind=put.result().name, left_behind_reason=error.reason)
+                note(left_behind=stored.name, left_behind_reason=error.reason)
 
 
 def _object_name(share_id: UUID, rendition: str) -> str:

@@ -34,13 +34,12 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 import httpx  # noqa: E402 - the tests' servers and pictures are found by the path above
 import pictures  # noqa: E402
-import psutil  # noqa: E402
 from faulty_gcs import Answer, LoseAnswer, ResetDuringBody, Slow, running_faulty_gcs  # noqa: E402
-from function_server import FunctionServer, serve  # noqa: E402
+from function_server import FunctionServer, serve, watched_memory  # noqa: E402
 from gcs_server import running_gcs_server  # noqa: E402
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from faulty_gcs import FaultyGcs
 
@@ -206,7 +205,7 @@ def main() -> int:
         }
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         server = stack.enter_context(serve(folder, env))
-        tally, peak_bytes = Tally(), stack.enter_context(_watched(server))
+        tally, peak_bytes = Tally(), stack.enter_context(watched_memory(server))
         started = time.perf_counter()
         _run(server, tally, options.requests, options.clients)
         elapsed_s = time.perf_counter() - started
@@ -231,27 +230,6 @@ def _run(server: FunctionServer, tally: Tally, requests: int, clients: int) -> N
     kinds = random.choices([*MIX], [*MIX.values()], k=requests)
     with ThreadPoolExecutor(clients) as pool:
         list(pool.map(one, kinds))
-
-
-@contextlib.contextmanager
-def _watched(server: FunctionServer) -> Iterator[list[int]]:
-    """Sample the memory of the function's processes together, in bytes (proportional set size)."""
-    samples, done = [0], threading.Event()
-    root = psutil.Process(server.process.pid)
-
-    def watch() -> None:
-        while not done.wait(0.1):
-            with contextlib.suppress(psutil.Error):
-                processes = (root, *root.children(recursive=True))
-                samples.append(sum(p.memory_full_info().pss for p in processes))
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    try:
-        yield samples
-    finally:
-        done.set()
-        thread.join()
 
 
 def _report(tally: Tally, elapsed_s: float, peak_bytes: int, server: FunctionServer) -> None:

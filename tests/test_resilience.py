@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pictures
-import psutil
 import pytest
 from faulty_gcs import (
     Answer,
@@ -29,7 +28,7 @@ from faulty_gcs import (
     Stall,
     running_faulty_gcs,
 )
-from function_server import FunctionServer, free_port, serve
+from function_server import FunctionServer, free_port, serve, watched_memory
 from gcs_server import GcsServer, running_gcs_server
 from keys import uuid7
 from PIL import Image
@@ -169,6 +168,8 @@ class TestStorageFaults:
         key = uuid7()
         faulty.add(Answer(403), when=is_card, times=math.inf)
         assert share(function.url, photo, **{"Idempotency-Key": key}).status_code == 503
+        line = json.loads(function.log_text().splitlines()[-1])
+        assert [name.endswith("picture.jpg") for name in line["left_for_retry"]] == [True]
         faulty.clear()
         answer = share(function.url, photo, **{"Idempotency-Key": key})
         assert answer.status_code == 200
@@ -287,7 +288,7 @@ class TestMemory:
         budget_mb = 512
         env = {"MEMORY_BUDGET_MB": str(budget_mb), "RATE_LIMIT": "100000/hour", "THREADS": "8"}
         with serve(tmp_path, env) as running, ThreadPoolExecutor(32) as pool:
-            with watching(running) as peak_bytes:
+            with watched_memory(running) as peak_bytes:
                 floods = [pool.submit(share, running.url, huge) for _ in range(32)]
                 time.sleep(0.5)
                 small = [share(running.url, photo).status_code for _ in range(5)]
@@ -303,27 +304,6 @@ class TestMemory:
         with serve(tmp_path, {"MEMORY_BUDGET_MB": "190"}) as running:
             answer = share(running.url, pictures.encoded(Image.new("RGB", (7000, 7000)), "PNG"))
             assert (answer.status_code, answer.json()["code"]) == (400, "image_too_complex")
-
-
-@contextlib.contextmanager
-def watching(running: FunctionServer) -> Iterator[list[int]]:
-    """Sample the memory of the function's processes together, in bytes."""
-    samples, done = [0], threading.Event()
-    root = psutil.Process(running.process.pid)
-
-    def watch() -> None:
-        while not done.wait(0.02):
-            with contextlib.suppress(psutil.Error):
-                processes = (root, *root.children(recursive=True))
-                samples.append(sum(p.memory_full_info().pss for p in processes))
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    try:
-        yield samples
-    finally:
-        done.set()
-        thread.join()
 
 
 def test_clients_that_trickle_do_not_keep_the_function_from_serving(
