@@ -8,14 +8,16 @@
             to_srgb     the colours of any profile
             flattened   on the background colour
                                 │
-            cut ── on_color or on_blur ── watermark ── encode        once for each canvas
+            cut ── on_color or on_blur ── watermark ── encode        for each canvas, side by side
 
 Pure functions: nothing is read but the arguments (and a font), nothing is kept between calls but
-which profiles are sRGB. Many threads may call them at once.
+which profiles are sRGB, and the threads. Many threads may call them at once.
 """
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
 __all__ = ["Header", "Rendition", "decode_bytes", "read_header", "render"]
 
 STRIP_BYTES = 32_000_000  # what is converted at a time, and what the allocator keeps
+# Pillow lets threads run while it works. They stay: a thread's own heap is costly to begin with.
+_SIDE_BY_SIDE = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="renditions")
 CUTOUT_SHARE = 0.02  # transparent pixels that make a cut-out; rounded corners stay below
 
 
@@ -74,10 +78,14 @@ def render(
     """
     distinct = tuple(dict.fromkeys(canvases))
     picture = _prepared(data, header, distinct, settings)
-    renditions = {
-        canvas: _rendition(picture, place, canvas.max_bytes, settings)
-        for canvas, place in zip(distinct, picture.frames, strict=True)
-    }
+    first, *others = zip(distinct, picture.frames, strict=True)
+
+    def made(canvas: Canvas, place: Frame) -> Rendition:
+        return _rendition(picture, place, canvas.max_bytes, settings)
+
+    started = {canvas: _SIDE_BY_SIDE.submit(made, canvas, place) for canvas, place in others}
+    renditions = {first[0]: made(*first)}
+    renditions |= {canvas: rendition.result() for canvas, rendition in started.items()}
     return tuple(renditions[canvas] for canvas in canvases)
 
 

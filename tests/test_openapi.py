@@ -75,7 +75,7 @@ api = schemathesis.openapi.from_path(ROOT / "openapi.json")
 
 @pytest.mark.slow
 @api.parametrize()
-@settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_every_answer_is_one_that_the_document_promises(
     case: schemathesis.Case[Any], server: FunctionServer
 ) -> None:

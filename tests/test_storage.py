@@ -56,7 +56,7 @@ ROOT = Path(__file__).parent.parent
 NAME = "shares/7f/0190b5a4-7c3e-7a10-8b5e-3f6d2c1a9b7f/picture.jpg"
 DATA = bytes(range(256)) * 40
 METADATA = {"expires": "1764000000", "platform": "facebook", "effect_type": "enhancedblackwhite"}
-TIMEOUT_S = 2.0
+TIMEOUT_S = 4.0
 
 
 @pytest.fixture(scope="session")
@@ -75,7 +75,7 @@ def faulty(gcs: GcsServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyGc
 @pytest.fixture
 def bucket(gcs: GcsServer, faulty: FaultyGcs) -> BucketStorage:
     name = gcs.make_bucket(f"shares-{uuid.uuid4()}")
-    return BucketStorage(name, timeout_s=TIMEOUT_S, attempt_timeout_s=0.5)
+    return BucketStorage(name, timeout_s=TIMEOUT_S, attempt_timeout_s=1.2)
 
 
 @pytest.fixture
@@ -679,7 +679,9 @@ class TestBucketDeadline:
     def in_time(self) -> Iterator[None]:
         started = time.monotonic()
         yield
-        assert time.monotonic() - started < TIMEOUT_S + 0.7
+        assert (
+            time.monotonic() - started < TIMEOUT_S + 2.0
+        )  # on a machine that is busy with other tests
 
     @pytest.mark.parametrize("verb", VERBS)
     def test_one_stalled_attempt_leaves_time_for_another(
@@ -711,7 +713,7 @@ class TestBucketDeadline:
     ) -> None:
         put(bucket)
         faulty.add(Trickle(interval_s=0.1), times=math.inf)
-        with pytest.raises(StorageUnavailable, match="within 2 s"):
+        with pytest.raises(StorageUnavailable, match="within 4 s"):
             bucket.get(NAME)
 
     def test_a_slow_answer_is_waited_for(self, bucket: BucketStorage, faulty: FaultyGcs) -> None:
@@ -731,7 +733,7 @@ class TestBucketDeadline:
                 waiting.connect_ex(listener.getsockname())
             monkeypatch.setenv("STORAGE_EMULATOR_HOST", endpoint_of(listener))
             with pytest.raises(StorageUnavailable, match=r"Timeout|within"):
-                put(BucketStorage("b", timeout_s=TIMEOUT_S, attempt_timeout_s=0.5))
+                put(BucketStorage("b", timeout_s=TIMEOUT_S, attempt_timeout_s=1.2))
             for waiting in queue:
                 waiting.close()
 
@@ -743,7 +745,7 @@ class TestBucketDeadline:
     ) -> None:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", endpoint)
         with pytest.raises(StorageUnavailable):
-            put(BucketStorage("b", timeout_s=TIMEOUT_S, attempt_timeout_s=0.5))
+            put(BucketStorage("b", timeout_s=TIMEOUT_S, attempt_timeout_s=1.2))
 
 
 def endpoint_of(listener: socket.socket) -> str:
