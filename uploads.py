@@ -111,6 +111,8 @@ def discard_body(environ: WSGIEnvironment) -> None:
     A client that is refused early goes on sending; closing the connection on it would reset it, and
     the answer would be lost with it (RFC 9112, section 9.6).
     """
+    if "CONTENT_LENGTH" not in environ and "HTTP_TRANSFER_ENCODING" not in environ:
+        return  # no body was announced: most requests are spared the timer below
     stream = environ["wsgi.input"]
     left = DISCARD_MAX_BYTES
     with contextlib.suppress(Exception), _time_limit(environ, DISCARD_TIMEOUT_S):
