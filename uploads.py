@@ -1,6 +1,6 @@
 """Request body to Form, within limits; nothing is decoded here.
 
-    socket -> _Body (byte limit, time limit) -> BufferedReader -> multipart parser -> Form
+    socket -> _Body (byte limit, time limit) -> multipart parser -> parts -> Form
 
 Limits, all of them refused before memory is taken:
     max_upload_bytes    the file                (MAX_UPLOAD_MB)
@@ -13,15 +13,14 @@ Limits, all of them refused before memory is taken:
 from __future__ import annotations
 
 import contextlib
-import io
 import socket
 import threading
 import unicodedata
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
-from werkzeug.exceptions import RequestEntityTooLarge
-from werkzeug.formparser import FormDataParser
+from multipart import MultipartError, MultipartSegment, PushMultipartParser
 
 from errors import (
     FieldProblem,
@@ -34,13 +33,10 @@ from errors import (
 from platforms import Fit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from _typeshed.wsgi import WSGIEnvironment
     from flask import Request
-    from werkzeug.datastructures import FileStorage, MultiDict
-
-    _Parts = tuple[MultiDict[str, str], MultiDict[str, FileStorage]]
 
 DEFAULT_EFFECT_TYPE = "enhancedblackwhite"
 FORM_MAX_BYTES = 64_000
@@ -52,9 +48,18 @@ UPLOAD_MIN_BYTES_PER_S = 50_000
 DISCARD_MAX_BYTES = 32_000_000  # the most that Cloud Run lets through in one HTTP/1 request
 DISCARD_TIMEOUT_S = 2.0
 
-_READ_BYTES = 1 << 20  # what gunicorn reads from the socket at most at once
-_FIELD_MEMORY_BYTES = 500_000  # must exceed the parser's own 64 KiB steps
+_READ_BYTES = 1 << 20
 _CONTROL_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Part:
+    """One part of a form; filename is None for text, and empty where no file was chosen."""
+
+    name: str
+    data: bytes = field(repr=False)
+    filename: str | None = None
+    content_type: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,11 +82,14 @@ class Form:
 
 
 def body_bytes(request: Request, *, max_upload_bytes: int) -> int:
-    """Return how much memory the body of a request may take, before it is read."""
+    """Return how much memory the body of a request may take, before it is read.
+
+    Twice what is sent: as it arrived, and, for a moment, put together.
+    """
     most = max_upload_bytes + FORM_MAX_BYTES
     if "Transfer-Encoding" in request.headers:
-        return most
-    return min(request.content_length or 0, most)
+        return 2 * most
+    return 2 * min(request.content_length or 0, most)
 
 
 def parse_form(request: Request, *, max_upload_bytes: int) -> Form:
@@ -93,7 +101,7 @@ def parse_form(request: Request, *, max_upload_bytes: int) -> Form:
     MissingBoundary and MalformedForm for a body that is not the form it claims to be;
     InvalidFields, with every problem at once, `file` before `platform`; UploadTooSlow.
     """
-    fields = _Fields(*_read_parts(request, max_upload_bytes=max_upload_bytes))
+    fields = _Fields(_read_parts(request, max_upload_bytes=max_upload_bytes))
     upload = fields.file()
     platform = fields.text("platform")
     effect_type = fields.text("effect_type", default=DEFAULT_EFFECT_TYPE)
@@ -120,7 +128,7 @@ def discard_body(environ: WSGIEnvironment) -> None:
             left -= len(data)
 
 
-def _read_parts(request: Request, *, max_upload_bytes: int) -> _Parts:
+def _read_parts(request: Request, *, max_upload_bytes: int) -> list[_Part]:
     if request.mimetype == "multipart/form-data" and not request.mimetype_params.get("boundary"):
         raise MissingBoundary
     is_urlencoded = request.mimetype == "application/x-www-form-urlencoded"
@@ -132,11 +140,11 @@ def _read_parts(request: Request, *, max_upload_bytes: int) -> _Parts:
     body = _Body(request.environ["wsgi.input"], max_body_bytes, max_upload_bytes)
     with _time_limit(request.environ, _timeout_s(request)) as time_is_up:
         try:
-            return _parse(io.BufferedReader(body, _READ_BYTES), request)
-        except MalformedForm:
+            return list(_parts(body, request))
+        except (MultipartError, ValueError, OSError) as error:
             if time_is_up.is_set():
                 raise UploadTooSlow from None
-            raise
+            raise MalformedForm(f"{type(error).__name__}: {error}") from error
 
 
 def _timeout_s(request: Request) -> float:
@@ -147,28 +155,39 @@ def _timeout_s(request: Request) -> float:
     return min(UPLOAD_MIN_TIMEOUT_S + expected_s, UPLOAD_TIMEOUT_S)
 
 
-def _parse(stream: io.BufferedReader, request: Request) -> _Parts:
-    parser = FormDataParser(
-        stream_factory=_in_memory,
-        max_form_memory_size=_FIELD_MEMORY_BYTES,
-        max_form_parts=FORM_MAX_PARTS,
-        silent=False,
-    )
-    try:
-        _, texts, files = parser.parse(stream, request.mimetype, None, request.mimetype_params)
-    except RequestEntityTooLarge as error:
-        raise MalformedForm("too many parts, or too long a text part") from error
-    except (ValueError, OSError) as error:
-        raise MalformedForm(f"{type(error).__name__}: {error}") from error
-    return texts, files
+def _parts(body: _Body, request: Request) -> Iterator[_Part]:
+    """Yield the parts of a form of either type; none of any other body, which is not read."""
+    if request.mimetype == "multipart/form-data":
+        parser = PushMultipartParser(
+            request.mimetype_params["boundary"], max_segment_count=FORM_MAX_PARTS
+        )
+        yield from _multipart(body, parser)
+    elif request.mimetype == "application/x-www-form-urlencoded":
+        text = b"".join(iter(lambda: body.read(_READ_BYTES), b"")).decode()
+        for name, value in parse_qsl(text, keep_blank_values=True, max_num_fields=FORM_MAX_PARTS):
+            yield _Part(name=name, data=value.encode())
 
 
-def _in_memory(*_: object, **__: object) -> io.BytesIO:
-    """Make what takes a file part; the limits hold already, so nothing goes to a disk."""
-    return io.BytesIO()
+def _multipart(body: _Body, parser: PushMultipartParser) -> Iterator[_Part]:
+    chunks: list[bytes] = []
+    segment: MultipartSegment | None = None
+    for event in parser.parse_blocking(body.read, _READ_BYTES):
+        if isinstance(event, MultipartSegment):
+            segment, chunks = event, []
+        elif event is not None:
+            chunks.append(event)
+        elif segment is not None:
+            if segment.filename is None and segment.size > FORM_MAX_BYTES:
+                raise ValueError("too long a text part")
+            yield _Part(
+                name=segment.name or "",
+                data=b"".join(chunks),
+                filename=segment.filename,
+                content_type=segment.content_type or "",
+            )
 
 
-class _Body(io.RawIOBase):
+class _Body:
     """The request body up to a limit: one byte more is an error, and is not read on."""
 
     def __init__(self, stream: Any, max_body_bytes: int, max_upload_bytes: int) -> None:  # noqa: ANN401 - the WSGI server's own class
@@ -176,21 +195,17 @@ class _Body(io.RawIOBase):
         self._left = max_body_bytes
         self._max_upload_bytes = max_upload_bytes
 
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - any writable buffer
+    def read(self, size: int) -> bytes:
         try:
-            data: bytes = self._stream.read(min(len(buffer), self._left + 1))
+            data: bytes = self._stream.read(min(size, self._left + 1))
         except OSError:
             raise
         except Exception as error:  # the server's own complaint about chunks or trailers
-            raise MalformedForm(f"{type(error).__name__}: {error}") from error
+            raise ValueError(f"{type(error).__name__}: {error}") from error
         self._left -= len(data)
         if self._left < 0:
             raise FileTooLarge(max_bytes=self._max_upload_bytes, reason="body above the limit")
-        buffer[: len(data)] = data
-        return len(data)
+        return data
 
 
 @contextlib.contextmanager
@@ -223,26 +238,25 @@ def _time_limit(environ: WSGIEnvironment, seconds: float) -> Iterator[threading.
 class _Fields:
     """Takes fields out of the parts; of a field that comes twice the last, as it always was."""
 
-    def __init__(self, texts: MultiDict[str, str], files: MultiDict[str, FileStorage]) -> None:
-        self._texts = texts
-        self._files = files
+    def __init__(self, parts: Sequence[_Part]) -> None:
+        self._files = {part.name: part for part in parts if part.filename is not None}
+        self._texts = {part.name: part.data for part in parts if part.filename is None}
         self.problems: list[FieldProblem] = []
 
     def file(self) -> Upload | None:
-        part = next(reversed(self._files.getlist("file")), None)
-        data = part.stream.getvalue() if part and isinstance(part.stream, io.BytesIO) else b""
-        if part and (data or part.filename):
+        part = self._files.get("file")
+        if part and (part.data or part.filename):
             return Upload(
-                data=data, filename=part.filename or "", content_type=part.content_type or ""
+                data=part.data, filename=part.filename or "", content_type=part.content_type
             )
-        if any(self._texts.getlist("file")):
+        if self._texts.get("file"):
             self._report("value_error", "file", "Value error, expected a file")
         else:  # a browser sends an empty part without a name where no file was chosen
             self.problems.append(FieldProblem.missing("file"))
         return None
 
     def text(self, name: str, *, default: str | None = None) -> str:
-        value = next(reversed(self._texts.getlist(name)), "").strip()
+        value = self._texts.get(name, b"").decode(errors="replace").strip()
         if name in self._files:
             self._report("string_type", name, "Input should be a valid string")
         elif not value and default is None:

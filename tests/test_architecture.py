@@ -46,7 +46,8 @@ ORDER = (
 # The modules that may import a dependency; every other dependency has no place in the program.
 PLACES = {
     "flask": {"main", "answers", "uploads", "pages", "assets"},
-    "werkzeug": {"main", "uploads", "pages"},
+    "werkzeug": {"main", "pages"},
+    "multipart": {"uploads"},
     "jinja2": {"pages"},
     "markupsafe": {"pages"},
     "PIL": {*PIXELS},

@@ -98,8 +98,9 @@ def test_every_format_comes_in_whatever_its_name_says(client: FlaskClient, name:
 def test_missing_fields_are_named_file_before_platform(
     client: FlaskClient, fields: dict[str, str], detail: list[dict[str, Any]]
 ) -> None:
-    for content_type in ("multipart/form-data", "application/x-www-form-urlencoded"):
-        answer = client.post(SHARE, data=fields, content_type=content_type)
+    multipart = httpx.Request("POST", "/", files=[(n, (None, v)) for n, v in fields.items()])
+    for form in (multipart, httpx.Request("POST", "/", data=fields)):
+        answer = client.post(SHARE, data=form.read(), headers=[*form.headers.items()])
         assert answer.status_code == 422
         assert answer.get_json() == {"detail": detail, "code": "invalid_fields"}
 
