@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 MARGIN = 1.5  # how many times the shown size a JPEG keeps for the resize that follows
 _ORIENTATION_TAG = 0x0112
+# What a decoder gets at a time. Between blocks it takes the interpreter lock, and waits for it.
+_BLOCK_BYTES = 1 << 20
 _KEPT_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"iCCP", b"sRGB", b"eXIf", b"IEND"}
 
 
@@ -55,6 +57,7 @@ def load(picture: ImageFile, least: Size) -> None:
     try:
         scale = jpeg_scale(picture.size, least)
         picture.draft(_jpeg_mode(picture), (picture.width // scale, picture.height // scale))
+        picture.decodermaxblock = _BLOCK_BYTES
         picture.load()
     except Exception as error:  # hostile bytes make a decoder raise anything
         raise _translated(error) from error
