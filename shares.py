@@ -144,8 +144,9 @@ class Shares:
             "expires": str(expires_at),
             "platform": form.platform,
             "effect_type": form.effect_type,
-            "fingerprint": _fingerprint(form),
         }
+        if key is not None:  # it may come again
+            metadata["fingerprint"] = _fingerprint(form)
         with stage("store"):
             stored = self._put_all(share_id, renditions, metadata, may_clean_up=key is None)
         if CARD not in stored:
@@ -268,7 +269,7 @@ class Shares:
             )
         except ObjectExists as error:
             stored = self._storage.stat(name)
-            if stored.metadata.get("fingerprint") != metadata["fingerprint"]:
+            if stored.metadata.get("fingerprint") != metadata.get("fingerprint"):
                 raise _key_problem("came with another picture or other fields before") from error
             return stored
 
