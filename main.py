@@ -33,6 +33,7 @@ from werkzeug.exceptions import MethodNotAllowed as RouteMethodNotAllowed
 from werkzeug.exceptions import NotFound as RouteNotFound
 from werkzeug.routing import Map, Rule
 
+import memory
 import source
 from answers import Visit, cached, is_for_people, json_answer, sealed
 from assets import DEMO, Assets
@@ -344,6 +345,7 @@ def _claim_framework_answers(app: flask.Flask) -> None:
     app.register_error_handler(HTTPException, lambda _error: service.answer(flask.request))
 
 
+memory.keep_freed_memory()
 service = Service(load_settings())
 # In the worker, not before: a thread of the process that forks would be cut off half way.
 os.register_at_fork(after_in_child=lambda: Thread(target=service.warm_up, daemon=True).start())

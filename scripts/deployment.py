@@ -46,9 +46,8 @@ TIMEOUT_S = 120
 MAX_INSTANCES = 10
 # None is kept warm: what that costs is in docs/operations.md.
 MIN_INSTANCES = 0
-# What the host reads of the environment, beside the program's own settings.
-# MALLOC_ARENA_MAX=2 is not among them: eight 12-megapixel photos at once took 300 MB at the peak
-# with it and without, and 205 MB instead of 140 MB stayed afterwards.
+# What the host reads of the environment, beside the program's own settings. The allocator is not
+# set here (MALLOC_ARENA_MAX): memory.py does it, wherever the program runs.
 HOST_VARIABLES = {
     "THREADS": str(CONCURRENCY),  # of gunicorn: one for each request that the host lets in at once
 }

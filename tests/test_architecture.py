@@ -28,6 +28,7 @@ PIXELS = (
 # A module imports only what stands below it. A new module gets its line here.
 ORDER = (
     "main",
+    "memory",
     "answers",
     "pages",
     "assets",
