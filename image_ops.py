@@ -31,7 +31,6 @@ from image_headers import Header, read_header
 from jpeg_writer import encode
 from platforms import Fit
 from shrinking import cut, has_alpha, shrunk, turned, upright, visible_box
-from watermark import watermarked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -165,6 +164,8 @@ def _rendition(
         else:
             canvas = on_blur(canvas, place)
     if settings.watermark_text:
+        from watermark import watermarked  # noqa: PLC0415 - only who wants it waits for fonts
+
         canvas = watermarked(
             canvas, settings.watermark_text, settings.watermark_font, _region(place)
         )

@@ -14,6 +14,7 @@
 functions-framework imports this module once and calls share_image for every request.
 """
 
+# ruff: noqa: E402 - what is imported after begin_imports is imported sooner
 from __future__ import annotations
 
 import math
@@ -34,6 +35,9 @@ from werkzeug.exceptions import NotFound as RouteNotFound
 from werkzeug.routing import Map, Rule
 
 import memory
+
+memory.begin_imports()
+
 import source
 from answers import Visit, cached, is_for_people, json_answer, sealed
 from assets import DEMO, Assets
@@ -90,8 +94,9 @@ class Service:
 
     def warm_up(self) -> None:
         """Import what the first share needs, while the port opens already."""
-        self._storage.warm_up()
-        self._rate_limiter.warm_up()
+        with memory.importing():
+            self._storage.warm_up()
+            self._rate_limiter.warm_up()
 
     def answer(self, request: Request) -> Response:
         """Return the answer to a request; whatever goes wrong, it is one of ours."""
@@ -351,6 +356,7 @@ service = Service(load_settings())
 os.register_at_fork(after_in_child=lambda: Thread(target=service.warm_up, daemon=True).start())
 if flask.has_app_context():
     _claim_framework_answers(flask.current_app)
+memory.end_imports()
 
 
 def share_image(request: Request) -> Response:

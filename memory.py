@@ -1,8 +1,18 @@
-"""How this process manages its memory, said once, before it serves."""
+"""How this process manages its memory, said once, before it serves.
+
+glibc's allocator     keeps what one picture has freed for the next
+Python's collector    does not look for garbage in what was imported: it stays
+"""
 
 from __future__ import annotations
 
 import ctypes
+import gc
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ARENAS = 1  # for all threads: what one has freed serves the others, and none keeps its own
 LARGEST_KEPT_BYTES = 32 << 20  # the most that glibc allows; what is larger goes back at once
@@ -22,3 +32,27 @@ def keep_freed_memory() -> None:
         mallopt(_ARENA_MAX, ARENAS)
         mallopt(_MMAP_THRESHOLD, LARGEST_KEPT_BYTES)
         mallopt(_TRIM_THRESHOLD, KEPT_BYTES)
+
+
+def begin_imports() -> None:
+    """Stop looking for garbage, until end_imports."""
+    gc.disable()
+
+
+def end_imports() -> None:
+    """Look for garbage again, but never again in what there is by now.
+
+    Source: https://docs.python.org/3/library/gc.html#gc.freeze
+    """
+    gc.freeze()
+    gc.enable()
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """Look for no garbage while the block imports."""
+    begin_imports()
+    try:
+        yield
+    finally:
+        end_imports()

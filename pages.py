@@ -27,7 +27,6 @@ from markupsafe import Markup
 from werkzeug.exceptions import RequestedRangeNotSatisfiable
 
 from errors import RangeNotSatisfiable
-from name_card import name_card
 from platforms import CARD_SIZE, INTENTS, share_links
 from storage import StoredObject
 
@@ -135,6 +134,8 @@ class Pages:
         """
         name = self._store_name or "Shared picture"
         image = self._image
+        from name_card import name_card  # noqa: PLC0415 - a cold start does not wait for fonts
+
         data = name_card(name, image.background_color, image.watermark_font)
         etag = hashlib.sha256(data).hexdigest()[:32]
         return picture_response(
