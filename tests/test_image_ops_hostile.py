@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import functools
-import random
 import struct
 import time
 import zlib
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pictures
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from config import FORMATS, ImageSettings
@@ -27,6 +29,7 @@ from image_ops import read_header, render
 from platforms import Fit, card_canvas, picture_canvas
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Callable
 
 SETTINGS = ImageSettings()
@@ -34,9 +37,9 @@ CANVASES = (picture_canvas("email", None, max_side_px=1200), card_canvas(None))
 SMALL = (picture_canvas("email", None, max_side_px=64),)
 
 
-def share(data: bytes, settings: ImageSettings = SETTINGS) -> tuple[int, int]:
+def share(data: bytes, limits: ImageSettings = SETTINGS) -> tuple[int, int]:
     """Return the size of the picture that is made of a file."""
-    return render(data, read_header(data, settings), CANVASES, settings)[0].size
+    return render(data, read_header(data, limits), CANVASES, limits)[0].size
 
 
 FILES: dict[str, Callable[[], bytes]] = {
@@ -246,9 +249,8 @@ def test_the_old_limits_speak_the_old_words() -> None:
 )
 def test_what_is_appended_to_a_jpeg_does_not_matter(tail: bytes) -> None:
     data = pictures.photo_jpeg((64, 48))
-    settings = SETTINGS
     whole, first = (
-        render(d, read_header(d, settings), CANVASES, settings) for d in (data + tail, data)
+        render(d, read_header(d, SETTINGS), CANVASES, SETTINGS) for d in (data + tail, data)
     )
     assert whole == first
 
@@ -333,20 +335,24 @@ def mutated(data: bytes, chance: random.Random) -> bytes:
 @pytest.mark.filterwarnings("error")
 def test_no_mutation_escapes_the_error_tree() -> None:
     """A thousand mutations of real files; at least a third must get as far as the decoder."""
-    chance = random.Random(20260911)
     files = [make() for make in FILES.values()]
-    decoded = refused = 0
-    for number in range(MUTATIONS):
-        data = mutated(files[number % len(files)], chance)
+    came: Counter[str] = Counter()
+
+    @settings(max_examples=MUTATIONS, deadline=None, derandomize=True, database=None)
+    @given(file=st.sampled_from(files), chance=st.randoms(use_true_random=False))
+    def is_rendered_or_refused(file: bytes, chance: random.Random) -> None:
+        data = mutated(file, chance)
         try:
             header = read_header(data, SETTINGS)
             open_picture(data, header)
-            decoded += 1  # what is opened is decoded next
+            came["to the decoder"] += 1  # what is opened is decoded next
             render(data, header, SMALL, SETTINGS)
         except UnusableImage:
-            refused += 1
-    assert decoded >= MUTATIONS / 3, f"{decoded} reached the decoder"
-    assert refused >= MUTATIONS / 10, f"only {refused} were refused: the mutations are too tame"
+            came["to be refused"] += 1
+
+    is_rendered_or_refused()
+    assert came["to the decoder"] >= MUTATIONS / 3, came
+    assert came["to be refused"] >= MUTATIONS / 10, f"{came}: the mutations are too tame"
 
 
 def test_every_fit_meets_every_format() -> None:
