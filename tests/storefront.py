@@ -204,7 +204,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.send(404, {"detail": "Not Found", "code": "not_found"}, {})
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+        length = int(self.headers["Content-Length"])
+        body = self.rfile.read(length)
+        if len(body) < length:  # the client left
+            self.close_connection = True
+            return
         posted = _parse(body, dict(self.headers))
         front = self.storefront
         front.posts.append(posted)

@@ -668,7 +668,7 @@ class TestBucketFaults:
         started = time.monotonic()
         command = [sys.executable, "-c", program, bucket.location, NAME]
         subprocess.run(command, cwd=ROOT, check=True)
-        assert time.monotonic() - started < 10
+        assert time.monotonic() - started < 20  # either fault goes on for 30 s and more
 
 
 @pytest.mark.slow
