@@ -18,6 +18,25 @@ if TYPE_CHECKING:
     from flask.testing import FlaskClient
 
 
+# They take a minute or two each: begun last, they would keep one process busy when all others rest.
+LONGEST_FIRST = (
+    "test_upload.py",
+    "test_verify.py",
+    "test_resilience.py",
+    "test_browser_client.py",
+    "test_storage.py",
+    "test_browser_element.py",
+    "test_browser_demo.py",
+    "test_deploy.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest."""
+    rank = {name: place for place, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
+
+
 class MakeClient(Protocol):
     """Makes a client of the function in this process, with settings beside the defaults."""
 

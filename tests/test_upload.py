@@ -84,8 +84,9 @@ def fresh_python() -> Path:
         if not (environment / "complete").exists():
             for other in kept.glob("*/"):
                 shutil.rmtree(other)
-            pip = [str(python), "-m", "pip", "--quiet", "--disable-pip-version-check"]
-            subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
+            pip = [sys.executable, "-m", "pip", "--python", str(python), "--quiet"]
+            venv = [sys.executable, "-m", "venv", "--without-pip", str(environment)]
+            subprocess.run(venv, check=True)
             subprocess.run(
                 [*pip, "install", "--no-compile", "--requirement", str(requirements)], check=True
             )
