@@ -149,7 +149,7 @@ class Client:
         except httpx.TransportError as error:
             self._tally.add(kind, type(error).__name__, time.perf_counter() - started)
             return None
-        self._tally.add(kind, answer.status_code, time.perf_counter() - started)
+        self._tally.add(kind, _outcome(answer), time.perf_counter() - started)
         return answer
 
 
@@ -161,6 +161,12 @@ MIX: dict[Callable[[Client], None], int] = {
     Client.give_up: 5,
     Client.take_back: 4,
 }
+
+
+def _outcome(answer: httpx.Response) -> str:
+    """Return the status, and of an error its code."""
+    code = "" if answer.is_success else answer.json()["code"]
+    return f"{answer.status_code} {code}".strip()
 
 
 def _address() -> str:
@@ -243,7 +249,7 @@ def _report(tally: Tally, elapsed_s: float, peak_bytes: int, server: FunctionSer
     )
     print(f"peak memory: {peak_bytes / 1_000_000:.0f} MB; running: {server.process.poll() is None}")
     for name, number in sorted(tally.statuses.items()):
-        print(f"  {name:20} {number}")
+        print(f"  {name:32} {number}")
 
 
 def _differences(tally: Tally, names: list[str], server: FunctionServer) -> int:
