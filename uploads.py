@@ -17,6 +17,7 @@ import socket
 import threading
 import unicodedata
 from dataclasses import dataclass, field
+from email.message import Message
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
@@ -177,14 +178,29 @@ def _multipart(body: _Body, parser: PushMultipartParser) -> Iterator[_Part]:
         elif event is not None:
             chunks.append(event)
         elif segment is not None:
-            if segment.filename is None and segment.size > FORM_MAX_BYTES:
+            filename = _filename(segment)
+            if filename is None and segment.size > FORM_MAX_BYTES:
                 raise ValueError("too long a text part")
             yield _Part(
                 name=segment.name or "",
                 data=b"".join(chunks),
-                filename=segment.filename,
+                filename=filename,
                 content_type=segment.content_type or "",
             )
+
+
+def _filename(segment: MultipartSegment) -> str | None:
+    """Return the name of a file part, None of a text part.
+
+    RFC 7578 forbids `filename*` (RFC 5987); some clients send it alone, for what is not ASCII.
+    """
+    disposition: str = segment.header("Content-Disposition", "")
+    filename: str | None = segment.filename
+    if filename is not None or "filename*" not in disposition:
+        return filename
+    message = Message()
+    message["Content-Disposition"] = disposition
+    return message.get_filename()
 
 
 class _Body:

@@ -70,6 +70,27 @@ def test_names_and_texts_are_utf_8() -> None:
     assert (form.platform, form.effect_type) == ("Fotoläden", "größer")
 
 
+@pytest.mark.parametrize(
+    ("named", "filename"),
+    [
+        ("filename*=utf-8''K%C3%A4tzchen.jpg", "Kätzchen.jpg"),
+        ("filename=a.jpg; filename*=utf-8''b.jpg", "a.jpg"),
+        ('filename="K\u00e4tz\\"chen.jpg"', 'Kätz"chen.jpg'),
+        ('filename="a%22b.jpg"', 'a"b.jpg'),
+        ('filename=""', ""),
+    ],
+)
+def test_a_file_is_known_by_its_name_however_a_client_writes_it(named: str, filename: str) -> None:
+    parts = [("platform", b"email"), (f"file; {named}", b"x")]
+    body = b"".join(
+        b"--b\r\nContent-Disposition: form-data; name=%s\r\n\r\n%s\r\n" % (name.encode(), data)
+        for name, data in parts
+    )
+    request = request_of(body + b"--b--\r\n", "multipart/form-data; boundary=b")
+    form = parse_form(request, max_upload_bytes=MAX_UPLOAD_BYTES)
+    assert (form.file.filename, form.file.data) == (filename, b"x")
+
+
 def test_a_text_part_may_have_64_kb_and_no_more() -> None:
     assert parsed(b"x", platform="email", note="n" * 64_000).platform == "email"
     with pytest.raises(MalformedForm):
