@@ -132,10 +132,10 @@ class Pages:
         Source: https://developers.facebook.com/docs/sharing/webmasters/faq (existing posts turn
         white when their picture is deleted).
         """
-        name = self._store_name or "Shared picture"
-        image = self._image
         from name_card import name_card  # noqa: PLC0415 - a cold start does not wait for fonts
 
+        name = self._store_name or "Shared picture"
+        image = self._image
         data = name_card(name, image.background_color, image.watermark_font)
         etag = hashlib.sha256(data).hexdigest()[:32]
         return picture_response(
