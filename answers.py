@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from flask import Response
 
+from shares import CACHE_MAX_AGE_S
 from uploads import discard_body
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
     from config import Settings
 
-CACHE_MAX_AGE_S = 300  # so that a deletion is felt
 HSTS_MAX_AGE_S = 31_536_000
 
 

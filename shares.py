@@ -53,7 +53,7 @@ T = TypeVar("T")
 
 KEY_MAX_AGE_S = 300
 KEY_MAX_AHEAD_S = 60  # so much may a client's clock run ahead of ours
-OBJECT_CACHE_CONTROL = "public, max-age=300"
+CACHE_MAX_AGE_S = 300  # of whatever shows a share, so that its deletion is felt
 
 PICTURE = "picture"
 CARD = "card"
@@ -264,7 +264,7 @@ class Shares:
                 name,
                 rendition.data,
                 content_type=rendition.content_type,
-                cache_control=OBJECT_CACHE_CONTROL,
+                cache_control=f"public, max-age={CACHE_MAX_AGE_S}",
                 metadata={**metadata, "width": str(width), "height": str(height)},
             )
         except ObjectExists as error:
