@@ -25,7 +25,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,7 +34,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 import pictures
 import pyvips  # type: ignore[import-untyped, import-not-found, unused-ignore]
-from floor import codecs_alone
+from floor import codecs_alone, cpu_ms
 from PIL import Image, ImageDraw, ImageFilter
 from ssimulacra2 import (  # type: ignore[import-untyped, import-not-found, unused-ignore]
     compute_ssimulacra2,
@@ -191,13 +190,6 @@ def compared(row: Row, rounds: int) -> str:
     ratio = statistics.median(a / b for a, b in pairs)
     first, second = (statistics.median(column) for column in zip(*pairs, strict=True))
     return f"| {row.name} | {first:.0f} | {second:.0f} | {ratio:.2f} | {row.target or ''} |"
-
-
-def cpu_ms(work: Callable[[], object]) -> float:
-    """Return the CPU time of one run, of all threads, in ms."""
-    started = time.process_time()
-    work()
-    return (time.process_time() - started) * 1000
 
 
 def print_scores(data: bytes) -> None:

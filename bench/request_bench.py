@@ -26,7 +26,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 import httpx  # noqa: E402 - the tests' servers and pictures are found by the path above
 import pictures  # noqa: E402
 import psutil  # noqa: E402
-from floor import codecs_alone  # noqa: E402
+from floor import codecs_alone, cpu_ms  # noqa: E402
 from function_server import FunctionServer, serve, watched_memory  # noqa: E402
 from gcs_server import running_gcs_server  # noqa: E402
 
@@ -78,20 +78,15 @@ def _pixels(photo: bytes) -> Figures:
     """Return the CPU time, in ms, of the codecs alone and of the whole pixel stage."""
     header = read_header(photo, SETTINGS)
     return {
-        "codecs alone, ms CPU": _cpu_ms(codecs_alone(photo, CANVASES, SETTINGS)),
-        "pixel stage, ms CPU": _cpu_ms(lambda: render(photo, header, CANVASES, SETTINGS)),
+        "codecs alone, ms CPU": _median_cpu_ms(codecs_alone(photo, CANVASES, SETTINGS)),
+        "pixel stage, ms CPU": _median_cpu_ms(lambda: render(photo, header, CANVASES, SETTINGS)),
     }
 
 
-def _cpu_ms(work: Callable[[], object]) -> float:
-    """Return the median CPU time of eleven runs, of all threads."""
+def _median_cpu_ms(work: Callable[[], object]) -> float:
+    """Return the median CPU time of eleven runs, in ms, after one that warms caches."""
     work()
-    times = []
-    for _ in range(11):
-        started = time.process_time()
-        work()
-        times.append((time.process_time() - started) * 1000)
-    return statistics.median(times)
+    return statistics.median(cpu_ms(work) for _ in range(11))
 
 
 def _requests(photo: bytes, requests: int, clients: int) -> Figures:
