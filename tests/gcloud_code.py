@@ -1,4 +1,7 @@
-"""gcloud's own code, as far as it runs without an account: its reading of a command line.
+"""gcloud's own code, as far as it runs without an account.
+
+run        what a program that imports it prints
+refused    the command lines that it does not understand
 
 Unknown flags, missing arguments and malformed values fail before anyone is authenticated, so what
 is left to complain about, where a command is right, is the missing account.
@@ -12,6 +15,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,15 +49,25 @@ def refused(commands: list[list[str]], folder: Path) -> list[list[object]]:
     folder: for its configuration, empty: nothing can be executed, whoever is logged in here. Skips
     the test where gcloud is not installed.
     """
+    problems: list[list[object]] = run(_PROGRAM, folder, commands=commands)
+    return problems
+
+
+def run(program: str, folder: Path, **question: object) -> Any:  # noqa: ANN401 - whatever it prints
+    """Return what a program prints that imports gcloud's code, both ways as JSON.
+
+    program: finds the folder of that code as "lib" beside the question; folder: for gcloud's
+    configuration. Skips the test where gcloud is not installed.
+    """
     gcloud = shutil.which("gcloud")
     if gcloud is None:
-        pytest.skip("gcloud is not installed: nothing here can read its commands")
+        pytest.skip("gcloud is not installed: there is no code of its to run")
     lib = Path(gcloud).resolve().parents[1] / "lib"
     if not (lib / "googlecloudsdk").is_dir():
         pytest.skip(f"gcloud is installed in an unknown way: its code is not in {lib}")
     done = subprocess.run(
-        [sys.executable, "-I", "-S", "-W", "ignore", "-c", _PROGRAM],
-        input=json.dumps({"lib": str(lib), "commands": commands}),
+        [sys.executable, "-I", "-S", "-W", "ignore", "-c", program],
+        input=json.dumps({"lib": str(lib), **question}),
         env={
             "PATH": os.environ["PATH"],
             "HOME": str(folder),
@@ -69,5 +83,4 @@ def refused(commands: list[list[str]], folder: Path) -> list[list[object]]:
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    problems: list[list[object]] = json.loads(done.stdout)
-    return problems
+    return json.loads(done.stdout)

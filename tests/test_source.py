@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import compileall
 import itertools
-import json
 import os
 import random
 import shutil
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 from typing import Any
 
+import gcloud_code
 import pytest
 
 import source
@@ -284,23 +282,7 @@ print(json.dumps(answer))
 
 def ask_gcloud(config: Path, **question: object) -> dict[str, Any]:
     """Return what gcloud's own code answers; skip the test where it is not installed."""
-    gcloud = shutil.which("gcloud")
-    if gcloud is None:
-        pytest.skip("gcloud is not installed: its code is not there to compare with")
-    lib = Path(gcloud).resolve().parents[1] / "lib"
-    if not (lib / "googlecloudsdk").is_dir():
-        pytest.skip(f"gcloud is installed in an unknown way: its code is not in {lib}")
-    done = subprocess.run(
-        [sys.executable, "-I", "-S", "-W", "ignore", "-c", GCLOUD_CODE],
-        input=json.dumps({"lib": str(lib), **question}),
-        env={**os.environ, "CLOUDSDK_CONFIG": str(config)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
-    answer: dict[str, Any] = json.loads(done.stdout)
+    answer: dict[str, Any] = gcloud_code.run(GCLOUD_CODE, config, **question)
     return answer
 
 
