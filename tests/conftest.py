@@ -1,4 +1,4 @@
-"""Fixtures: the function in this process, the function on a socket, and pictures to post."""
+"""Fixtures: the function in this process and on a socket, pictures, a browser and a shop."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import functions_framework
 import httpx
 import pictures
 import pytest
+from browser import Watch, chromium
 from function_server import ROOT, FunctionServer, clean_environ, serve
+from storefront import Storefront
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
     from flask import Flask
     from flask.testing import FlaskClient
+    from playwright.sync_api import Browser, BrowserContext
 
 
 # They take a minute or two each: begun last, they would keep one process busy when all others rest.
@@ -87,6 +90,41 @@ def http(server: FunctionServer) -> Iterator[httpx.Client]:
     """A client of the function on a socket."""
     with httpx.Client(base_url=server.url, timeout=30) as opened:
         yield opened
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A Chromium for each module: while it runs, nothing else there may use asyncio."""
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """A browser without cookies, caches or pages."""
+    opened = browser.new_context()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def watch(context: BrowserContext) -> Watch:
+    """What the pages of the context complain about."""
+    return Watch.over(context)
+
+
+@pytest.fixture(scope="module")
+def storefront_server() -> Iterator[Storefront]:
+    """A shop on another origin than the function."""
+    with Storefront().running() as started:
+        yield started
+
+
+@pytest.fixture
+def storefront(storefront_server: Storefront) -> Storefront:
+    """The shop, with nothing in its script and no posts."""
+    storefront_server.reset()
+    return storefront_server
 
 
 @pytest.fixture(scope="session")

@@ -28,6 +28,20 @@ if TYPE_CHECKING:
 
 HANG_MAX_S = 20
 
+# In the order in which the element shows them.
+NETWORKS = [
+    "facebook",
+    "x",
+    "threads",
+    "bluesky",
+    "pinterest",
+    "linkedin",
+    "whatsapp",
+    "telegram",
+    "reddit",
+    "email",
+]
+
 # Nothing is allowed but what docs/storefront.md asks a shop for.
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src {function}; connect-src {function}; img-src data:; "
@@ -158,17 +172,6 @@ def forwards_to(
 def share_of(posted: Posted, url: str) -> dict[str, Any]:
     """Return the answer for a share that nobody stored."""
     page_url = f"{url}/s/{posted.key}"
-    names = [
-        "facebook",
-        "x",
-        "threads",
-        "bluesky",
-        "pinterest",
-        "linkedin",
-        "whatsapp",
-        "telegram",
-        "reddit",
-    ]
     return {
         "url": f"{page_url}.jpg",
         "page_url": page_url,
@@ -177,7 +180,7 @@ def share_of(posted: Posted, url: str) -> dict[str, Any]:
         "expires_at": int(time.time()) + 86400,
         "platform": posted.fields["platform"],
         "delete_token": posted.key,
-        "links": {name: f"https://{name}.example/share?u={page_url}" for name in names}
+        "links": {name: f"https://{name}.example/share?u={page_url}" for name in NETWORKS[:-1]}
         | {"email": f"mailto:?body={page_url}"},
     }
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pictures
 import pytest
-from browser import Watch, chromium
+from browser import Watch
 from function_server import FunctionServer, serve
 from keys import is_uuid7, uuid7
 from PIL import Image
@@ -59,18 +59,6 @@ CALL = """async ({picture, type, name, client: home, options, abortAfter}) => {
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def storefront_server() -> Iterator[Storefront]:
-    with Storefront().running() as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
 def shares_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("function")
 
@@ -80,19 +68,6 @@ def function(shares_folder: Path, storefront_server: Storefront) -> Iterator[Fun
     """The function, which lets the storefront in by one of its two names."""
     with serve(shares_folder, {"ALLOWED_ORIGINS": storefront_server.url}) as running:
         yield running
-
-
-@pytest.fixture
-def storefront(storefront_server: Storefront) -> Storefront:
-    storefront_server.reset()
-    return storefront_server
-
-
-@pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    opened = browser.new_context()
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pictures
 import pytest
-from browser import Watch, axe, chromium
+from browser import Watch, axe
 from function_server import FunctionServer, serve
 from playwright.sync_api import expect
 
@@ -42,27 +42,9 @@ PICTURED = {
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
 def function(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FunctionServer]:
     with serve(tmp_path_factory.mktemp("function"), {"STORE_NAME": "Fur & Co"}) as running:
         yield running
-
-
-@pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    opened = browser.new_context()
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def watch(context: BrowserContext) -> Watch:
-    return Watch.over(context)
 
 
 @pytest.fixture

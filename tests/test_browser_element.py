@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pictures
 import pytest
-from browser import Watch, axe, chromium
+from browser import Watch, axe
 from function_server import FunctionServer, serve
 from playwright.sync_api import expect
-from storefront import Storefront, answers, dies, hangs
+from storefront import NETWORKS, Storefront, answers, dies, hangs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,31 +21,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-NETWORKS = [
-    "facebook",
-    "x",
-    "threads",
-    "bluesky",
-    "pinterest",
-    "linkedin",
-    "whatsapp",
-    "telegram",
-    "reddit",
-    "email",
-]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def storefront_server() -> Iterator[Storefront]:
-    with Storefront().running() as started:
-        yield started
-
 
 @pytest.fixture(scope="module")
 def function(
@@ -54,12 +29,6 @@ def function(
     allowed = {"ALLOWED_ORIGINS": storefront_server.url}
     with serve(tmp_path_factory.mktemp("function"), allowed) as running:
         yield running
-
-
-@pytest.fixture
-def storefront(storefront_server: Storefront) -> Storefront:
-    storefront_server.reset()
-    return storefront_server
 
 
 @pytest.fixture
@@ -73,11 +42,6 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 
 def _empty_page(route: Route) -> None:
     route.fulfill(body="<title>A network</title>", content_type="text/html")
-
-
-@pytest.fixture
-def watch(context: BrowserContext) -> Watch:
-    return Watch.over(context)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-from browser import Watch, axe, chromium
+from browser import Watch, axe
 from function_server import FunctionServer, serve
 from keys import uuid7
 
@@ -23,12 +23,6 @@ STORE = {
     "STORE_URL": "https://shop.example/",
     "CONTACT_URL": "mailto:report@shop.example",
 }
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
