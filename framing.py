@@ -7,17 +7,22 @@ Sizes are (width, height), positions (left, top), boxes (left, top, right, botto
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from platforms import Fit
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from platforms import Canvas, Size
 
 Box = tuple[int, int, int, int]
+Region = tuple[float, float, float, float]  # a box whose edges may lie between pixels
 
 MAX_ENLARGEMENT = 2.0  # beyond it a picture is no longer recognised as the same
+EXACT_PX = 0.01  # a rounding error, in px
 CUTOUT_MARGIN = 0.04  # of the canvas's shorter side, around a pet without surroundings
 
 
@@ -25,10 +30,12 @@ CUTOUT_MARGIN = 0.04  # of the canvas's shorter side, around a pet without surro
 class Frame:
     """A picture's place on its canvas.
 
-    canvas: the size of the whole; scaled: the size of the whole picture at the scale it is shown
-    in; crop: the box of the scaled picture that is shown; position: where that box goes.
+    picture: its size; canvas: the size of the whole; scaled: the size of the whole picture at the
+    scale it is shown in; crop: the box of the scaled picture that is shown; position: where that
+    box goes.
     """
 
+    picture: Size
     canvas: Size
     scaled: Size
     crop: Box
@@ -41,12 +48,17 @@ class Frame:
         return right - left, bottom - top
 
     @property
+    def region(self) -> Region:
+        """The region of the picture that is shown, in px of the picture."""
+        return rescaled(self.crop, self.scaled, self.picture)
+
+    @property
     def fills_canvas(self) -> bool:
         """Whether nothing of the ground is seen."""
         return self.shown == self.canvas
 
 
-def frame(size: Size, canvas: Canvas, *, visible: Box | None = None) -> Frame:
+def frame(size: Size, canvas: Canvas, *, visible: Region | None = None) -> Frame:
     """Return where a picture goes.
 
     size: the upright picture's; visible: the box of a cut-out that is not transparent, None for a
@@ -55,20 +67,66 @@ def frame(size: Size, canvas: Canvas, *, visible: Box | None = None) -> Frame:
     """
     if canvas.fit is Fit.INSIDE:
         scaled = _scaled(size, min(1.0, _contain(size, canvas.size)))
-        return Frame(canvas=scaled, scaled=scaled, crop=(0, 0, *scaled), position=(0, 0))
+        return Frame(
+            picture=size, canvas=scaled, scaled=scaled, crop=(0, 0, *scaled), position=(0, 0)
+        )
     if canvas.fit is Fit.COVER:
         scale = max(canvas.size[0] / size[0], canvas.size[1] / size[1])
         scaled = _scaled(size, min(scale, MAX_ENLARGEMENT))
         return _centred(
-            canvas.size, scaled, _window(scaled, canvas.size, _middle(size, scaled, visible))
+            size, canvas.size, scaled, _window(scaled, canvas.size, _middle(size, scaled, visible))
         )
     if visible is None:
         scaled = _scaled(size, min(MAX_ENLARGEMENT, _contain(size, canvas.size)))
-        return _centred(canvas.size, scaled, (0, 0, *scaled))
+        return _centred(size, canvas.size, scaled, (0, 0, *scaled))
     return _frame_cutout(size, canvas.size, visible)
 
 
-def _frame_cutout(size: Size, canvas: Size, visible: Box) -> Frame:
+def rescaled(region: Region, size: Size, other: Size) -> Region:
+    """Return a region of a picture of one size in px of the same picture in another size."""
+    across, down = other[0] / size[0], other[1] / size[1]
+    left, top, right, bottom = region
+    return left * across, top * down, right * across, bottom * down
+
+
+def whole_pixels(region: Region, size: Size) -> Box | None:
+    """Return a region of a size as a box, None where it does not lie on whole pixels."""
+    left, top = round(region[0]), round(region[1])
+    box = (left, top, left + size[0], top + size[1])
+    is_exact = all(abs(edge - near) < EXACT_PX for edge, near in zip(region, box, strict=True))
+    return box if is_exact else None
+
+
+def within(region: Region, size: Size) -> Region:
+    """Return a region without what, by a rounding error or more, lies beyond a size."""
+    left, top, right, bottom = region
+    return max(0, left), max(0, top), min(size[0], right), min(size[1], bottom)
+
+
+def union(region: Region, other: Region) -> Region:
+    """Return the smallest region that holds both."""
+    return (
+        min(region[0], other[0]),
+        min(region[1], other[1]),
+        max(region[2], other[2]),
+        max(region[3], other[3]),
+    )
+
+
+def together(frames: Sequence[Frame]) -> tuple[Region, Size]:
+    """Return the region that frames of one picture show together, and the largest size of it."""
+    region = functools.reduce(union, (place.region for place in frames))
+    largest = max(frames, key=lambda place: area(place.scaled))
+    left, top, right, bottom = rescaled(region, largest.picture, largest.scaled)
+    return region, (max(1, round(right - left)), max(1, round(bottom - top)))
+
+
+def area(size: Size) -> int:
+    """Return the number of pixels of a size."""
+    return size[0] * size[1]
+
+
+def _frame_cutout(size: Size, canvas: Size, visible: Region) -> Frame:
     margin = round(min(canvas) * CUTOUT_MARGIN)
     room = (canvas[0] - 2 * margin, canvas[1] - 2 * margin)
     seen = (visible[2] - visible[0], visible[3] - visible[1])
@@ -77,10 +135,12 @@ def _frame_cutout(size: Size, canvas: Size, visible: Box) -> Frame:
     left, top = int(visible[0] * scale), int(visible[1] * scale)
     right = min(scaled[0], max(left + 1, round(visible[2] * scale)))
     bottom = min(scaled[1], max(top + 1, round(visible[3] * scale)))
-    return _centred(canvas, scaled, (min(left, right - 1), min(top, bottom - 1), right, bottom))
+    return _centred(
+        size, canvas, scaled, (min(left, right - 1), min(top, bottom - 1), right, bottom)
+    )
 
 
-def _contain(size: Size, room: Size) -> float:
+def _contain(size: tuple[float, float], room: Size) -> float:
     """Return the scale at which a size just fits into the room."""
     return min(room[0] / size[0], room[1] / size[1])
 
@@ -89,7 +149,7 @@ def _scaled(size: Size, scale: float) -> Size:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def _middle(size: Size, scaled: Size, visible: Box | None) -> tuple[float, float]:
+def _middle(size: Size, scaled: Size, visible: Region | None) -> tuple[float, float]:
     """Return the point of the scaled picture that should stay in view."""
     left, top, right, bottom = visible or (0, 0, *size)
     return (left + right) / 2 * scaled[0] / size[0], (top + bottom) / 2 * scaled[1] / size[1]
@@ -103,7 +163,7 @@ def _window(scaled: Size, canvas: Size, middle: tuple[float, float]) -> Box:
     return left, top, left + width, top + height
 
 
-def _centred(canvas: Size, scaled: Size, crop: Box) -> Frame:
+def _centred(picture: Size, canvas: Size, scaled: Size, crop: Box) -> Frame:
     width, height = crop[2] - crop[0], crop[3] - crop[1]
     position = ((canvas[0] - width) // 2, (canvas[1] - height) // 2)
-    return Frame(canvas=canvas, scaled=scaled, crop=crop, position=position)
+    return Frame(picture=picture, canvas=canvas, scaled=scaled, crop=crop, position=position)

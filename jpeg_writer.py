@@ -1,4 +1,4 @@
-"""The best JPEG that fits into a number of bytes.
+"""The best JPEG that fits into a number of bytes, and holds nothing but pixels.
 
 best affordable = 4:4:4 at the highest quality      only for what was never a JPEG
                   4:2:0 at the highest quality      where nearly every photo ends: one encoding
@@ -9,11 +9,17 @@ from __future__ import annotations
 
 import math
 import os
+import re
+import struct
 import tempfile
 from typing import TYPE_CHECKING, BinaryIO
 
+from PIL import Image
+
+from errors import ShareImageError
+
 if TYPE_CHECKING:
-    from PIL import Image
+    from collections.abc import Iterator
 
 # One table for luma and chroma, in natural order. At equal bytes it scores 0.7 points (SSIMULACRA2)
 # above the tables of T.81, annex K. Source: N. Robidoux; mozjpeg uses it by default.
@@ -33,6 +39,13 @@ MAX_ENCODINGS = 8  # bisection alone would need no more
 
 _FULL_CHROMA, _HALF_CHROMA = 0, 2  # Pillow's names for 4:4:4 and 4:2:0
 
+_SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
+_APP0, _DQT, _SOF2, _DHT, _SOS = 0xE0, 0xDB, 0xC2, 0xC4, 0xDA
+_JFIF = re.compile(
+    rb"JFIF\x00\x01\x01.{5}\x00\x00", re.DOTALL
+)  # version 1.01, densities, no thumbnail
+_MARKER = re.compile(rb"\xff[^\0]")
+
 
 def encode(picture: Image.Image, *, max_bytes: int, full_chroma: bool) -> bytes:
     """Return a progressive JPEG of at most max_bytes, without any metadata.
@@ -41,12 +54,54 @@ def encode(picture: Image.Image, *, max_bytes: int, full_chroma: bool) -> bytes:
     saturated colours. The quality is the best that fits, at most MAX_QUALITY; only when quality 1
     is still too large, more than max_bytes are returned.
     """
+    picture = _bare(picture)
     if full_chroma:
         data = _encoded(picture, MAX_QUALITY, _FULL_CHROMA)
         if len(data) <= max_bytes:
             return data
     data = _encoded(picture, MAX_QUALITY, _HALF_CHROMA)
     return data if len(data) <= max_bytes else _searched(picture, max_bytes, len(data))
+
+
+def require_only_pixels(jpeg: bytes) -> None:
+    """Hold a JPEG to the segments that encode writes, in an order in which JPEGs have them.
+
+    Source: ITU-T T.81, annex B; T.871 (JFIF).
+
+    Raises: ShareImageError.
+    """
+    markers = []
+    for marker, body in _segments(jpeg):
+        markers.append(marker)
+        if marker == _APP0 and not _JFIF.fullmatch(body):
+            raise ShareImageError(f"an APP0 segment of {len(body)} bytes that is not ours")
+    if markers[:1] != [_APP0] or not {*markers[1:]} <= {_DQT, _SOF2, _DHT, _SOS}:
+        raise ShareImageError(f"segments that we do not write: {bytes(markers)[:40].hex(' ')}")
+
+
+def _segments(jpeg: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield marker and body of each segment between SOI and EOI, which ends the file."""
+    position = 2 if jpeg.startswith(_SOI) else -1
+    while 0 <= position < len(jpeg) - 2:
+        mark, marker, length = struct.unpack_from(">BBH", jpeg, position)
+        if mark != 0xFF:  # noqa: PLR2004 - the first byte of every marker
+            break
+        yield marker, jpeg[position + 4 : position + 2 + length]
+        position += 2 + length
+        if marker == _SOS:
+            found = _MARKER.search(jpeg, position)
+            position = found.start() if found else len(jpeg)
+    if position != len(jpeg) - 2 or not jpeg.endswith(_EOI):
+        raise ShareImageError(f"a JPEG of {len(jpeg)} bytes whose segments end at {position}")
+
+
+def _bare(picture: Image.Image) -> Image.Image:
+    """Return the pixels alone: Pillow's encoder also writes what it finds in `info`."""
+    if not picture.info:
+        return picture
+    bare = Image.new(picture.mode, picture.size)
+    bare.paste(picture)
+    return bare
 
 
 def _searched(picture: Image.Image, max_bytes: int, bytes_at_most: int) -> bytes:

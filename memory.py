@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import os
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -32,6 +34,15 @@ def keep_freed_memory() -> None:
         mallopt(_ARENA_MAX, ARENAS)
         mallopt(_MMAP_THRESHOLD, LARGEST_KEPT_BYTES)
         mallopt(_TRIM_THRESHOLD, KEPT_BYTES)
+
+
+def address_space_bytes() -> int:
+    """Return the size of this process's address space; 0 where the system does not say."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+    except OSError:
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def begin_imports() -> None:

@@ -13,6 +13,7 @@ from imports import imported_packages as imported
 # All that works on pixels: image_ops and the modules that it is made of, and the name card.
 PIXELS = (
     "name_card",
+    "contained",
     "image_ops",
     "decoding",
     "watermark",
@@ -28,13 +29,14 @@ PIXELS = (
 # A module imports only what stands below it. A new module gets its line here.
 ORDER = (
     "main",
-    "memory",
     "answers",
     "pages",
     "assets",
     "shares",
     "uploads",
     *PIXELS,
+    "sandbox",
+    "memory",
     "platforms",
     "storage",
     "guards",

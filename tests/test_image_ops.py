@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pictures
 import pytest
+from jpeg_segments import assert_only_pixels
 from PIL import Image, ImageChops, ImageStat
 
 from config import FORMATS, ImageSettings
@@ -32,6 +33,7 @@ def rendered(data: bytes, canvas: Canvas = PLAIN, settings: ImageSettings = SETT
 
 
 def pixels(rendition: Rendition) -> Image.Image:
+    assert_only_pixels(rendition.data)
     picture = Image.open(io.BytesIO(rendition.data), formats=["JPEG"])
     picture.load()
     assert picture.size == rendition.size

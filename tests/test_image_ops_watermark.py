@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pictures
 import pytest
+from jpeg_segments import assert_only_pixels
 from PIL import Image, ImageChops, ImageFont
 
 from config import ImageSettings
@@ -27,6 +28,7 @@ LOSSLESS_ENOUGH = 9_000_000
 
 def shown(data: bytes, settings: ImageSettings, target: Canvas = INSIDE) -> Image.Image:
     (rendition,) = render(data, read_header(data, settings), [target], settings)
+    assert_only_pixels(rendition.data)
     return Image.open(io.BytesIO(rendition.data)).convert("RGB")
 
 
