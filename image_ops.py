@@ -93,7 +93,8 @@ def decode_bytes(header: Header, canvases: Sequence[Canvas]) -> int:
 
     An upper bound, measured for every format: admission is decided on it.
     """
-    decoded = header.pixels // _jpeg_scale(header, canvases) ** 2 * header.pixel_bytes
+    pixel_bytes = header.pixel_bytes + header.decoder_bytes + (8 if header.has_alpha else 0)
+    decoded = header.pixels // _jpeg_scale(header, canvases) ** 2 * pixel_bytes
     coefficients = 2.1 * header.coefficients * header.pixels
     shown = max((canvas.size[0] * canvas.size[1] for canvas in canvases), default=0)
     planes = 2 if header.format == "JPEG" else 1.15
@@ -102,7 +103,7 @@ def decode_bytes(header: Header, canvases: Sequence[Canvas]) -> int:
 
 def _jpeg_scale(header: Header, canvases: Sequence[Canvas]) -> int:
     """Return by how much load will divide a JPEG's sides, whichever way it has to be turned."""
-    if header.format != "JPEG":
+    if not header.scalable:
         return 1
     lying = [frame(header.size[::-1], canvas).scaled[::-1] for canvas in canvases]
     sizes = [frame(header.size, canvas).scaled for canvas in canvases] + lying
