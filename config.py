@@ -38,7 +38,7 @@ class ImageSettings:
     the bundled one.
     """
 
-    max_pixels: int | None = 50_000_000
+    max_pixels: int | None = None
     max_input_side_px: int | None = None
     input_formats: tuple[str, ...] = FORMATS
     max_side_px: int = 1200
@@ -94,7 +94,7 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     settings = Settings(
         image=ImageSettings(
             max_pixels=env.read(
-                "MAX_MEGAPIXELS", "50", _optional(_scaled(1_000_000)), "megapixels above 0"
+                "MAX_MEGAPIXELS", "", _optional(_scaled(1_000_000)), "megapixels above 0"
             ),
             max_input_side_px=env.read("MAX_INPUT_SIDE_PX", "", _optional(_positive), "pixels"),
             input_formats=env.read("INPUT_FORMATS", ",".join(FORMATS), _formats, _FORMATS_EXPECTED),

@@ -214,6 +214,12 @@ def with_png_chunk(data: bytes, name: bytes, content: bytes) -> bytes:
     return data[:33] + png_chunk(name, content) + data[33:]
 
 
+def with_png_size(data: bytes, size: Size) -> bytes:
+    """Return a PNG whose header lies about its size."""
+    header = struct.pack(">II", *size) + data[24:29]
+    return data[:8] + png_chunk(b"IHDR", header) + data[33:]
+
+
 def scan_bomb(size: Size, scans: int) -> bytes:
     """Return a progressive JPEG whose last scan is repeated until there are so many."""
     data = photo_jpeg(size, 50, progressive=True)
@@ -258,6 +264,17 @@ def lossless_jpeg(size: Size) -> bytes:
             b"\xff\xd9",
         )
     )
+
+
+def plain_jpeg(size: Size) -> bytes:
+    """Return a grey baseline JPEG in 4:2:0 of any size; its sides are multiples of 16.
+
+    With the tables of ITU-T T.81, annex K, a unit of 16 x 16 px without any difference is coded in
+    32 bits: four times 00 (nothing) and 1010 (the end) for luma, twice 00 and 00 for chroma.
+    """
+    data = with_jpeg_size(encoded(Image.new("RGB", (16, 16), (128, 128, 128)), "JPEG"), size)
+    unit = int("001010" * 4 + "0000" * 2, 2).to_bytes(4, "big")
+    return data[: data.index(b"\xff\xda") + 14] + unit * (size[0] * size[1] // 256) + b"\xff\xd9"
 
 
 def jpeg_segment(marker: int, body: bytes) -> bytes:

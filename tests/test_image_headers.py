@@ -22,7 +22,7 @@ from PIL import Image
 
 from config import FORMATS, ImageSettings
 from decoding import MAX_PROFILE_BYTES, open_picture
-from errors import CorruptImage, ImageTooComplex, UnusableImage
+from errors import CorruptImage, DimensionsTooLarge, ImageTooComplex, UnusableImage
 from image_headers import (
     MAX_BLOCKS,
     MAX_BOXES,
@@ -454,6 +454,13 @@ def test_a_lossless_jpeg_is_exact() -> None:
     picture = open_picture(data, read_header(data, SETTINGS))
     picture.draft("YCbCr", (12, 8))
     assert picture.tobytes() == pictures.scene(SIZE).tobytes()
+
+
+def test_memory_decides_about_pixels_unless_a_limit_is_set() -> None:
+    data = pictures.with_jpeg_size(PHOTO, (30_000, 30_000))
+    assert read_header(data, SETTINGS).pixels == 30_000**2
+    with pytest.raises(DimensionsTooLarge):
+        read_header(data, ImageSettings(max_pixels=50_000_000))
 
 
 # --- mutations
