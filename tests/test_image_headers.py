@@ -254,6 +254,10 @@ def test_filling_and_restarts_hide_no_scans(filling: bytes) -> None:
     assert outcome(data[:last] + filling + data[last:]) is ImageTooComplex
 
 
+def test_filling_before_a_marker_is_passed_over() -> None:
+    assert outcome(PHOTO[:20] + b"\xff" * 9 + PHOTO[20:]) == outcome(PHOTO)
+
+
 def test_a_motion_photo_may_hold_what_looks_like_scans() -> None:
     video = random.Random(3).randbytes(10_000) + b"\xff\xda\0\2" * 5000
     assert outcome(PROGRESSIVE + video) == outcome(PROGRESSIVE)
