@@ -31,13 +31,14 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "HEIC")
 class ImageSettings:
     """What comes in, what goes out: limits and looks of a picture.
 
-    max_pixels: width x height of what comes in; max_input_side_px: its longest side, None for no
-    limit; input_formats: names of FORMATS; max_side_px: longest side of what goes out where the
-    platform has no canvas; background_color: (red, green, blue), 0-255; watermark_text: one line,
-    empty for none; watermark_font: a TrueType or OpenType file, None for the bundled one.
+    max_pixels: width x height of what comes in, max_input_side_px: its longest side, both None for
+    no limit beside memory; input_formats: names of FORMATS; max_side_px: longest side of what goes
+    out where the platform has no canvas; background_color: (red, green, blue), 0-255;
+    watermark_text: one line, empty for none; watermark_font: a TrueType or OpenType file, None for
+    the bundled one.
     """
 
-    max_pixels: int = 50_000_000
+    max_pixels: int | None = None
     max_input_side_px: int | None = None
     input_formats: tuple[str, ...] = FORMATS
     max_side_px: int = 1200
@@ -92,7 +93,9 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     in_cloud = bool(environ.get("K_SERVICE"))
     settings = Settings(
         image=ImageSettings(
-            max_pixels=env.read("MAX_MEGAPIXELS", "50", _scaled(1_000_000), "megapixels above 0"),
+            max_pixels=env.read(
+                "MAX_MEGAPIXELS", "", _optional(_scaled(1_000_000)), "megapixels above 0"
+            ),
             max_input_side_px=env.read("MAX_INPUT_SIDE_PX", "", _optional(_positive), "pixels"),
             input_formats=env.read("INPUT_FORMATS", ",".join(FORMATS), _formats, _FORMATS_EXPECTED),
             max_side_px=env.read("MAX_SIDE_PX", "1200", _side_px, "pixels from 16 to 4096"),

@@ -10,7 +10,7 @@ import json
 import pickle
 
 import pi_heif
-from PIL import AvifImagePlugin, GifImagePlugin, WebPImagePlugin
+from PIL import AvifImagePlugin, GifImagePlugin, Image, WebPImagePlugin
 
 import image_ops
 from errors import UnusableImage
@@ -19,6 +19,7 @@ from errors import UnusableImage
 # once keep the cores busy as well.
 pi_heif.options.DECODE_THREADS = 1
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+Image.MAX_IMAGE_PIXELS = None  # memory decides, here too
 
 __all__ = ["AvifImagePlugin", "GifImagePlugin", "WebPImagePlugin", "answer", "pi_heif"]
 

@@ -11,12 +11,22 @@ Here, and nowhere else, what decoders raise becomes our errors.
 from __future__ import annotations
 
 import io
+import re
+import zlib
 from typing import TYPE_CHECKING
 
 from PIL import Image
 
 from errors import CorruptImage, ImageTooComplex
-from image_headers import MAX_FRAMES, png_chunks
+from image_headers import (
+    LOSSLESS,
+    MAX_FRAMES,
+    START_OF_SCAN,
+    exif_orientation,
+    is_intact,
+    jpeg_segments,
+    png_chunks,
+)
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
@@ -25,10 +35,15 @@ if TYPE_CHECKING:
     from platforms import Size
 
 MARGIN = 1.5  # how many times the shown size a JPEG keeps for the resize that follows
-_ORIENTATION_TAG = 0x0112
 # What a decoder gets at a time. Between blocks it takes the interpreter lock, and waits for it.
 _BLOCK_BYTES = 1 << 20
-_KEPT_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"iCCP", b"sRGB", b"eXIf", b"IEND"}
+MAX_PROFILE_BYTES = 4_000_000  # an ICC profile after decompression; CMYK ones reach 3 MB
+_CRITICAL_CHUNKS = {b"IHDR", b"PLTE", b"IDAT", b"IEND"}
+_USED_CHUNKS = {b"tRNS"}
+_TRNS_BYTES = {0: 2, 2: 6, 4: 0, 6: 0}  # by colour type; a palette's has one byte for each colour
+_NAMED_SEGMENTS = {0xE0: b"JFIF", 0xEE: b"Adobe"}
+_NAMED_SEGMENT_BYTES = 7  # up to the version, which Pillow reads
+_EXIF_ITEM = re.compile(rb"(infe\x02\0\0.{5})Exif", re.DOTALL)
 
 
 def open_picture(data: bytes, header: Header) -> ImageFile:
@@ -72,26 +87,11 @@ def jpeg_scale(size: Size, least: Size) -> int:
     return max(scale for scale in (1, 2, 4, 8) if scale <= max(room, 1))
 
 
-def orientation(picture: ImageFile) -> int:
-    """Return the EXIF orientation, 1 to 8, without parsing anything else; 1 where there is none.
-
-    Source: Exif 3.0, section 4.6.2 (image file directory) and tag 0x0112.
-    """
-    block: bytes = picture.info.get("exif") or b""  # pi_heif says None
-    block = block.removeprefix(b"Exif\0\0")
-    if block[:4] not in {b"II*\0", b"MM\0*"}:
-        return 1
-
-    def number(at: int, length: int) -> int:
-        return int.from_bytes(block[at : at + length], "little" if block[:1] == b"I" else "big")
-
-    directory = number(4, 4)
-    for entry in range(min(number(directory, 2), 512)):
-        at = directory + 2 + 12 * entry
-        if number(at, 2) == _ORIENTATION_TAG:
-            value = number(at + 8, 2)
-            return value if value in range(1, 9) else 1
-    return 1
+def orientation(picture: ImageFile, header: Header) -> int:
+    """Return the EXIF orientation, 1 to 8; only some decoders know it before they decode."""
+    if header.orientation is not None:
+        return header.orientation
+    return exif_orientation(picture.info.get("exif") or b"")  # pi_heif says None
 
 
 def _translated(error: Exception) -> CorruptImage | ImageTooComplex:
@@ -113,28 +113,82 @@ def _jpeg_mode(picture: ImageFile) -> str | None:
 def _open_jpeg(data: bytes) -> ImageFile:
     from PIL.JpegImagePlugin import JpegImageFile
 
+    data, is_lossless = _readable_jpeg(data)
+
     class FirstPicture(JpegImageFile):
         """The first picture of a file, and of that the pixels: no EXIF is read for its density."""
 
         def _read_dpi_from_exif(self) -> None:
             pass
 
+        def draft(
+            self, mode: str | None, size: Size | None
+        ) -> tuple[str, tuple[int, int, float, float]] | None:
+            return None if is_lossless else super().draft(mode, size)
+
     return FirstPicture(io.BytesIO(data))
+
+
+def _readable_jpeg(data: bytes) -> tuple[bytes, bool]:
+    """Return a JPEG without segments shorter than their name says, and whether it is lossless.
+
+    libjpeg passes over those segments, Pillow raises. What is lossless cannot be scaled.
+    """
+    is_lossless, kept, position = False, io.BytesIO(), 0
+    for marker, start, end in jpeg_segments(data):
+        if marker == START_OF_SCAN:
+            break
+        is_lossless = is_lossless or marker in LOSSLESS
+        name = _NAMED_SEGMENTS.get(marker)
+        if name and end - start < _NAMED_SEGMENT_BYTES and data.startswith(name, start):
+            kept.write(data[position : start - 4])
+            position = end
+    return (kept.getvalue() + data[position:] if position else data), is_lossless
 
 
 def _open_png(data: bytes) -> ImageFile:
     from PIL.PngImagePlugin import PngImageFile
 
-    return PngImageFile(io.BytesIO(_without_text(data)))
+    picture = PngImageFile(_pixels_of(data))
+    picture.info["icc_profile"] = _profile_of(data)
+    return picture
 
 
-def _without_text(data: bytes) -> bytes:
-    """Return a PNG without the chunks that hold no pixels: texts (some are bombs) and frames."""
-    chunks = list(png_chunks(data))
-    if all(name in _KEPT_CHUNKS for name, _, _ in chunks):
-        return data
-    kept = [data[start - 8 : end + 4] for name, start, end in chunks if name in _KEPT_CHUNKS]
-    return b"".join((data[:8], *kept))
+def _pixels_of(data: bytes) -> io.BytesIO:
+    """Return a PNG of the chunks alone that make pixels.
+
+    Pillow raises where viewers pass over a damaged chunk, and reads what we have no use for: texts,
+    some of them bombs, and the frames of an animation.
+    """
+    file, whole, colors = io.BytesIO(), memoryview(data), 0
+    file.write(whole[:8])
+    for name, start, end in png_chunks(data):
+        if name == b"PLTE":
+            colors = (end - start) // 3
+        if name == b"tRNS" and not _fits(end - start, color_type=data[25], colors=colors):
+            continue
+        if name in _CRITICAL_CHUNKS or (name in _USED_CHUNKS and is_intact(data, start, end)):
+            file.write(whole[start - 8 : end + 4])
+    file.seek(0)
+    return file
+
+
+def _fits(length: int, *, color_type: int, colors: int) -> bool:
+    """Return whether a tRNS is as long as the pixels need it. Source: PNG, section 11.3.1.1."""
+    return length == _TRNS_BYTES[color_type] if color_type in _TRNS_BYTES else 0 < length <= colors
+
+
+def _profile_of(data: bytes) -> bytes | None:
+    """Return the first ICC profile that can be read; Pillow takes none above 1 MiB."""
+    for name, start, end in png_chunks(data):
+        if name == b"iCCP" and is_intact(data, start, end):
+            _, _, zipped = data[start:end].partition(b"\0")
+            try:
+                profile = zlib.decompressobj().decompress(zipped[1:], MAX_PROFILE_BYTES)
+            except zlib.error:
+                return None
+            return profile if len(profile) < MAX_PROFILE_BYTES else None
+    return None
 
 
 def _open_gif(data: bytes) -> ImageFile:
@@ -152,7 +206,10 @@ def _open_webp(data: bytes) -> ImageFile:
 def _open_avif(data: bytes) -> ImageFile:
     from PIL.AvifImagePlugin import AvifImageFile
 
-    return AvifImageFile(io.BytesIO(data))
+    try:
+        return AvifImageFile(io.BytesIO(data))
+    except (SyntaxError, ValueError):  # also for an Exif item that is damaged
+        return AvifImageFile(io.BytesIO(_EXIF_ITEM.sub(rb"\g<1>none", data, count=1)))
 
 
 def _open_heic(data: bytes) -> ImageFile:

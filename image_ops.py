@@ -155,17 +155,18 @@ def decode_bytes(header: Header, canvases: Sequence[Canvas]) -> int:
     An upper bound: admission is decided on it, and the sandbox enforces it. The numbers were
     measured, and tests/memory_search.py looks for pictures that need more.
     """
-    either_way = [
-        [frame(size, canvas) for canvas in canvases] for size in (header.size, header.size[::-1])
-    ]
-    drawn = max(sum(area(place.canvas) for place in frames) for frames in either_way)
+    turn = header.orientation
+    sizes = [upright(header.size, turn)] if turn else [header.size, header.size[::-1]]
+    ways = [[frame(size, canvas) for canvas in canvases] for size in sizes]
+    drawn = max(sum(area(place.canvas) for place in frames) for frames in ways)
+    stored, of_pixel = header.pixels, header.pixel_bytes + header.decoder_bytes
     if header.format != "JPEG":
-        return header.pixels * header.pixel_bytes + DRAWN_BYTES * drawn + LEAST_BYTES
-    upright_, lying = (_largest(frames) for frames in either_way)
-    scale = jpeg_scale(header.size, max(upright_, lying[::-1], key=area))
-    decoded = header.pixels // scale**2 * (header.pixel_bytes + 1)  # one plane is shrunk at a time
+        return round(stored * of_pixel) + DRAWN_BYTES * drawn + LEAST_BYTES
+    if header.scalable:
+        stored //= jpeg_scale(header.size, upright(_largest(ways[0]), turn or 1)) ** 2
     coefficients = COEFFICIENT_BYTES * header.coefficients * header.pixels
-    return round(decoded + coefficients) + JPEG_DRAWN_BYTES * drawn + LEAST_BYTES
+    # One plane is shrunk at a time.
+    return round(stored * (of_pixel + 1) + coefficients) + JPEG_DRAWN_BYTES * drawn + LEAST_BYTES
 
 
 def _prepared(
@@ -173,7 +174,7 @@ def _prepared(
 ) -> _Picture:
     """Decode and do, once, what all renditions have in common."""
     source = open_picture(data, header)
-    turn, profile = orientation(source), source.info.get("icc_profile")
+    turn, profile = orientation(source, header), source.info.get("icc_profile")
     size = upright(source.size, turn)
     frames = [frame(size, canvas) for canvas in canvases]
     load(source, upright(_largest(frames), turn))

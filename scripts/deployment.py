@@ -36,7 +36,7 @@ ENTRY_POINT = "share_image"
 # One: rendering one picture keeps one processor busy for a fraction of a second, and more instances
 # come up faster than more processors pay off. Less than one allows no concurrency.
 CPU = "1"
-# A picture of MAX_MEGAPIXELS (50) takes 150 MB decoded, and again while it is turned or framed.
+# A PNG of 50 megapixels takes 200 MB decoded, and again while it is turned or framed.
 MEMORY_MIB = 1024
 # Slow uploads wait on the network, not on the processor: eight at once share one instance well.
 CONCURRENCY = 8

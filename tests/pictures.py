@@ -214,12 +214,72 @@ def with_png_chunk(data: bytes, name: bytes, content: bytes) -> bytes:
     return data[:33] + png_chunk(name, content) + data[33:]
 
 
+def with_png_size(data: bytes, size: Size) -> bytes:
+    """Return a PNG whose header lies about its size."""
+    header = struct.pack(">II", *size) + data[24:29]
+    return data[:8] + png_chunk(b"IHDR", header) + data[33:]
+
+
 def scan_bomb(size: Size, scans: int) -> bytes:
     """Return a progressive JPEG whose last scan is repeated until there are so many."""
     data = photo_jpeg(size, 50, progressive=True)
     last = data.rindex(b"\xff\xda")
     missing = scans - data.count(b"\xff\xda")
     return data[:-2] + data[last:-2] * missing + b"\xff\xd9"
+
+
+def lossless_jpeg(size: Size) -> bytes:
+    """Return the scene as a lossless JPEG in RGB, which Pillow does not write.
+
+    Source: ITU-T T.81, annex H; every difference is predicted from the left, in the first column
+    from above.
+    """
+    picture = scene(size)
+    width, planes = size[0], [band.tobytes() for band in picture.split()]
+    bits = []
+    for at in range(width * size[1]):
+        before = at - 1 if at % width else at - width
+        for plane in planes:
+            difference = plane[at] - (plane[before] if before >= 0 else 128)
+            count = abs(difference).bit_length()
+            bits.append(f"{count:04b}")  # the code of each category is its number, in four bits
+            if count:
+                low = difference if difference > 0 else difference + (1 << count) - 1
+                bits.append(f"{low:0{count}b}")
+    text = "".join(bits)
+    text += "1" * (-len(text) % 8)
+    coded = int(text, 2).to_bytes(len(text) // 8, "big").replace(b"\xff", b"\xff\0")
+    table = b"\0" + bytes(16)[:3] + b"\x09" + bytes(12) + bytes(range(9))
+    ids = b"RGB"
+    return b"".join(
+        (
+            b"\xff\xd8",
+            jpeg_segment(
+                0xC3,
+                struct.pack(">BHHB", 8, *size[::-1], 3) + b"".join(b"%c\x11\0" % i for i in ids),
+            ),
+            jpeg_segment(0xC4, table),
+            jpeg_segment(0xDA, b"\3" + b"".join(b"%c\0" % i for i in ids) + b"\1\0\0"),
+            coded,
+            b"\xff\xd9",
+        )
+    )
+
+
+def plain_jpeg(size: Size) -> bytes:
+    """Return a grey baseline JPEG in 4:2:0 of any size; its sides are multiples of 16.
+
+    With the tables of ITU-T T.81, annex K, a unit of 16 x 16 px without any difference is coded in
+    32 bits: four times 00 (nothing) and 1010 (the end) for luma, twice 00 and 00 for chroma.
+    """
+    data = with_jpeg_size(encoded(Image.new("RGB", (16, 16), (128, 128, 128)), "JPEG"), size)
+    unit = int("001010" * 4 + "0000" * 2, 2).to_bytes(4, "big")
+    return data[: data.index(b"\xff\xda") + 14] + unit * (size[0] * size[1] // 256) + b"\xff\xd9"
+
+
+def jpeg_segment(marker: int, body: bytes) -> bytes:
+    """Return a segment of a JPEG."""
+    return struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body
 
 
 def with_jpeg_size(data: bytes, size: Size) -> bytes:

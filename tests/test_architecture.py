@@ -23,7 +23,6 @@ PIXELS = (
     "icc",
     "jpeg_writer",
     "image_headers",
-    "av1_size",
 )
 
 # A module imports only what stands below it. A new module gets its line here.

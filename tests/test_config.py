@@ -22,7 +22,7 @@ def test_an_empty_environment_gives_the_documented_defaults() -> None:
     assert settings.share_ttl == timedelta(hours=24)
     assert settings.max_upload_bytes == 20_000_000
     assert settings.allowed_origins == ("*",)
-    assert settings.image.max_pixels == 50_000_000
+    assert settings.image.max_pixels is None
     assert settings.image.max_input_side_px is None
     assert settings.image.input_formats == FORMATS
     assert settings.image.max_side_px == 1200

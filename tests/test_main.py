@@ -53,6 +53,28 @@ def missing(*fields: str) -> list[dict[str, Any]]:
     ]
 
 
+@pytest.mark.slow
+def test_a_jpeg_of_200_megapixels_is_shared_at_one_gigabyte(make_client: MakeClient) -> None:
+    """It is decoded at an eighth of its sides: memory decides, and there is enough of it."""
+    client = make_client(MEMORY_BUDGET_MB="1073")
+    answer = post(client, pictures.plain_jpeg((16_320, 12_240)), platform="email")
+    assert answer.status_code == 200, answer.get_json()
+    assert (answer.get_json()["width"], answer.get_json()["height"]) == (1200, 900)
+
+
+@pytest.mark.parametrize("size", [(30_000, 30_000), (1_500_000_000, 1)])
+def test_a_picture_that_memory_cannot_hold_is_refused_at_once(
+    make_client: MakeClient, size: tuple[int, int]
+) -> None:
+    client = make_client(MEMORY_BUDGET_MB="1073")
+    answer = post(
+        client, pictures.with_png_size(pictures.photo_png((9, 9)), size), platform="email"
+    )
+    assert answer.status_code == 400
+    assert answer.get_json()["code"] == "image_too_complex"
+    assert answer.get_json()["detail"] == "The picture needs more memory than there is"
+
+
 @pytest.mark.parametrize("path", [SHARE, "/"])
 def test_a_picture_becomes_a_link_that_opens(client: FlaskClient, photo: bytes, path: str) -> None:
     answer = post(client, photo, path=path, platform="email")
