@@ -71,7 +71,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent
 LOGGED_PATH_CHARS = 200
-IMPORTED_LATER_BYTES = 80_000_000  # the storage client with its threads and connections, decoders
+IMPORTED_LATER_BYTES = 80_000_000  # the storage client with its connections, the sandbox's server
 
 
 class Service:

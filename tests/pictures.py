@@ -436,6 +436,43 @@ def heic(size: Size, *, quarter_turns: int = 0) -> bytes:
     return head + meta(len(head) + len(meta(0)) + 8) + _box("mdat", _TILE)
 
 
+def heic_with_exif(*, item_type: bytes = b"Exif") -> bytes:
+    """Return a HEIC of one tile with an EXIF item of a type.
+
+    A type that is not UTF-8 ends the process of pi_heif 1.4.0 that reads it.
+    """
+    head, block = _box("ftyp", b"heic\0\0\0\0mif1heic"), b"\0\0\0\0" + exif()[6:]
+    extent = _full_box("ispe", struct.pack(">II", _TILE_SIDE, _TILE_SIDE))
+
+    def meta(offset: int) -> bytes:
+        places = ((1, offset, len(_TILE)), (2, offset + len(_TILE), len(block)))
+        located = [
+            struct.pack(">HHHII", item, 0, 1, start, length) for item, start, length in places
+        ]
+        return _full_box(
+            "meta",
+            _full_box("hdlr", struct.pack(">I4s12xx", 0, b"pict")),
+            _full_box("pitm", struct.pack(">H", 1)),
+            _full_box("iinf", struct.pack(">H", 2), _item(1, b"hvc1"), _item(2, item_type)),
+            _full_box("iref", _box("cdsc", struct.pack(">HHH", 2, 1, 1))),
+            _box(
+                "iprp",
+                _box("ipco", _box("hvcC", _TILE_CONFIGURATION), extent),
+                _full_box("ipma", struct.pack(">IHBBB", 1, 1, 2, 0x81, 0x02)),
+            ),
+            _full_box("iloc", struct.pack(">BBH", 0x44, 0, 2), *located),
+        )
+
+    return head + meta(len(head) + len(meta(0)) + 8) + _box("mdat", _TILE + block)
+
+
+def lying_avif(claimed: Size, size: Size) -> bytes:
+    """Return an AVIF that decodes to a size, and whose container claims another one."""
+    data = encoded(Image.new("RGB", size), "AVIF", speed=10)
+    at = data.index(b"ispe") + 8
+    return data[:at] + struct.pack(">II", *claimed) + data[at + 8 :]
+
+
 def _properties(size: Size, quarter_turns: int, tiles: range) -> bytes:
     """Say of each item how it is coded, how large it is and, of the grid, how it is turned."""
     of_tiles = [struct.pack(">HBBB", tile, 2, 0x81, 0x02) for tile in tiles]

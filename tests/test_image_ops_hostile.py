@@ -158,6 +158,22 @@ def test_the_old_limits_speak_the_old_words() -> None:
     assert refusal.value.detail == "Invalid file type. Only JPEG/PNG supported"
 
 
+# --- contained: what only the sandbox can refuse
+
+
+def test_an_item_type_that_is_no_text_hurts_its_own_process_alone() -> None:
+    assert share(pictures.heic_with_exif()) == (64, 64)
+    with pytest.raises(CorruptImage) as refusal:
+        share(pictures.heic_with_exif(item_type=b"\xaaxif"))
+    assert "SIGSEGV" in refusal.value.reason
+
+
+def test_a_container_that_lies_gets_the_memory_that_it_promised() -> None:
+    """56 megapixels that say they are 64 x 64 px; libavif would scale them down afterwards."""
+    with pytest.raises(UnusableImage):
+        share(pictures.lying_avif((64, 64), (8000, 7000)))
+
+
 # --- accepted, though it looks odd
 
 

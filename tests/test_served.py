@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import httpx
+import pictures
 import psutil
 import pytest
 from faulty_gcs import FaultyGcs, running_faulty_gcs
@@ -17,7 +18,7 @@ from gcs_server import running_gcs_server
 from keys import uuid7
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.slow
@@ -249,3 +250,62 @@ def test_a_bucket_that_is_missing_is_the_contracts_503(
         assert "not-there" in server.log_text()
     assert answer.status_code == 503
     assert "not-there" not in answer.text
+
+
+def test_a_picture_that_ends_its_decoder_is_a_400_and_nobody_else_notices(tmp_path: Path) -> None:
+    killer = pictures.heic_with_exif(item_type=b"\xaaxif")
+    files = [
+        killer,
+        pictures.heic((64, 64)),
+        pictures.photo_jpeg((64, 64)),
+        pictures.webp((64, 64)),
+    ]
+    with serve(tmp_path) as server, ThreadPoolExecutor(8) as pool:
+        children = psutil.Process(server.process.pid).children()
+
+        def post(number: int) -> tuple[int, str | None]:
+            answer = httpx.post(
+                f"{server.url}{SHARE}",
+                files={"file": ("a", files[number % 4])},
+                data={"platform": "email"},
+                timeout=60,
+            )
+            return answer.status_code, answer.json().get("code")
+
+        answers = list(pool.map(post, range(40)))
+        assert psutil.Process(server.process.pid).children() == children
+        log = server.log_text()
+    assert [answers[n] for n in range(0, 40, 4)] == [(400, "corrupt_image")] * 10
+    assert {answers[n] for n in range(40) if n % 4} == {(200, None)}
+    assert log.count("the decoder crashed: SIGSEGV") == 10
+
+
+OLD_LIMIT = (2000, 2000)
+OLD_LIMIT_FILES: dict[str, Callable[[], bytes]] = {
+    "JPEG": lambda: pictures.photo_jpeg(OLD_LIMIT),
+    "progressive JPEG": lambda: pictures.photo_jpeg(OLD_LIMIT, progressive=True, subsampling=0),
+    "CMYK JPEG": lambda: pictures.cmyk_jpeg(OLD_LIMIT),
+    "PNG": lambda: pictures.photo_png(OLD_LIMIT),
+    "16-bit PNG": lambda: pictures.deep_png(OLD_LIMIT),
+    "cut-out": lambda: pictures.cutout_png(OLD_LIMIT),
+    "GIF": lambda: pictures.gif(OLD_LIMIT, 3),
+    "WEBP": lambda: pictures.webp(OLD_LIMIT, alpha=True),
+    "animated WEBP": lambda: pictures.animated_webp(OLD_LIMIT),
+    "AVIF": lambda: pictures.avif(OLD_LIMIT, alpha=True),
+    "HEIC": lambda: pictures.heic((1600, 1200)),  # the largest that the tests can make
+}
+
+
+def test_what_the_replaced_endpoint_took_is_never_refused_at_512_megabytes(tmp_path: Path) -> None:
+    """5 MB and 2000 x 2000 px, in every format, on the largest canvas there is."""
+    with serve(tmp_path, {"MEMORY_BUDGET_MB": "512"}) as server:
+        answers = {
+            name: httpx.post(
+                f"{server.url}{SHARE}",
+                files={"file": ("a", make())},
+                data={"platform": "tiktok", "fit": "cover"},
+                timeout=60,
+            ).status_code
+            for name, make in OLD_LIMIT_FILES.items()
+        }
+    assert answers == dict.fromkeys(OLD_LIMIT_FILES, 200)
