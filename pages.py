@@ -27,7 +27,7 @@ from markupsafe import Markup
 from werkzeug.exceptions import RequestedRangeNotSatisfiable
 
 from errors import RangeNotSatisfiable
-from platforms import CARD_SIZE, INTENTS, share_links
+from platforms import CARD_SIZE, INTENTS, card_canvas, share_links
 from storage import StoredObject
 
 if TYPE_CHECKING:
@@ -132,11 +132,11 @@ class Pages:
         Source: https://developers.facebook.com/docs/sharing/webmasters/faq (existing posts turn
         white when their picture is deleted).
         """
-        from name_card import name_card  # noqa: PLC0415 - a cold start does not wait for fonts
+        from imaging.lettering import name_card  # noqa: PLC0415 - a cold start does not wait for fonts
 
         name = self._store_name or "Shared picture"
         image = self._image
-        data = name_card(name, image.background_color, image.watermark_font)
+        data = name_card(card_canvas(None), name, image.background_color, image.watermark_font)
         etag = hashlib.sha256(data).hexdigest()[:32]
         return picture_response(
             request,

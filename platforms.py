@@ -7,32 +7,13 @@ Adding a network is one row of PLATFORMS for its canvas, one of INTENTS for its 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-Size = tuple[int, int]
+from imaging.geometry import Canvas, Fit
 
-
-class Fit(StrEnum):
-    """How a picture meets its canvas.
-
-    pad: all of it, centred on the full canvas; cover: cropped to the full canvas;
-    inside: all of it, nothing around it, never enlarged.
-    """
-
-    PAD = "pad"
-    COVER = "cover"
-    INSIDE = "inside"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Canvas:
-    """What a rendition must be: its size (width, height) in px, the fit, and its byte budget."""
-
-    size: Size
-    fit: Fit
-    max_bytes: int
-
+if TYPE_CHECKING:
+    from imaging.geometry import Size
 
 PICTURE_MAX_BYTES = 1_000_000  # Bluesky refuses link thumbnails and posts above this
 CARD_MAX_BYTES = 300_000  # WhatsApp documents 600 kB and drops previews above 300 kB in the field

@@ -31,7 +31,7 @@ from errors import (
     MissingBoundary,
     UploadTooSlow,
 )
-from platforms import Fit
+from imaging.geometry import Fit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

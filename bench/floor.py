@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from decoding import load, open_picture
 from image_ops import read_header, render
-from jpeg_writer import encode
+from imaging.decoding import load, open_picture
+from imaging.jpeg_writer import encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from config import ImageSettings
-    from platforms import Canvas
+    from imaging.geometry import Canvas
 
 
 def codecs_alone(

@@ -43,7 +43,8 @@ from ssimulacra2 import (  # type: ignore[import-untyped, import-not-found, unus
 import memory
 from config import ImageSettings
 from image_ops import decode_bytes, read_header, render
-from platforms import PICTURE_MAX_BYTES, Canvas, Fit, card_canvas, picture_canvas
+from imaging.geometry import Canvas, Fit
+from platforms import PICTURE_MAX_BYTES, card_canvas, picture_canvas
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

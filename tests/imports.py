@@ -6,14 +6,21 @@ import ast
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-MODULES = sorted(path.stem for path in ROOT.glob("*.py"))
+PACKAGES = ("imaging",)
+_FILES = [*ROOT.glob("*.py"), *(path for name in PACKAGES for path in ROOT.glob(f"{name}/*.py"))]
+MODULES = sorted(
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    for path in _FILES
+)
 
 # There for type checkers alone: no package, and never imported when the program runs.
 TYPING_ONLY = {"_typeshed"}
 
 
 def parse(module: str) -> ast.Module:
-    return ast.parse((ROOT / f"{module}.py").read_bytes())
+    path = ROOT.joinpath(*module.split("."))
+    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    return ast.parse(file.read_bytes())
 
 
 def imported(module: str) -> set[str]:
@@ -27,7 +34,7 @@ def imported_by(tree: ast.Module) -> set[str]:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "no folder here is a package"
+            assert node.level == 0, "imports are absolute"
             names.add(node.module or "")
     return {name for name in names if name.partition(".")[0] not in TYPING_ONLY}
 

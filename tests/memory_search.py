@@ -29,12 +29,13 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 import pictures  # noqa: E402 - found by the path above
 from PIL import Image  # noqa: E402
 
-from platforms import PLATFORMS, Fit  # noqa: E402
+from imaging.geometry import Fit  # noqa: E402
+from platforms import PLATFORMS  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from platforms import Size
+    from imaging.geometry import Size
 
 MAX_PIXELS = 30_000_000
 KINDS = ("JPEG", "JPEG", "PNG", "PNG", "PNG", "GIF", "WEBP", "AVIF", "HEIC")
@@ -258,7 +259,7 @@ def _serve() -> None:
     """Answer one line for each line, from a child that ends with it."""
     import os  # noqa: PLC0415 - of this mode alone
 
-    import contained  # noqa: F401, PLC0415 - with all decoders
+    import imaging.contained  # noqa: F401, PLC0415 - with all decoders
     import memory  # noqa: PLC0415
 
     memory.keep_freed_memory()
@@ -277,9 +278,10 @@ def _serve() -> None:
 def _measure(question: dict[str, dict[str, str]]) -> None:
     from config import ImageSettings  # noqa: PLC0415 - of this mode alone
     from errors import UnusableImage  # noqa: PLC0415
-    from image_ops import HERE, decode_bytes, read_header, render_here  # noqa: PLC0415
+    from image_ops import HERE, decode_bytes, read_header  # noqa: PLC0415
+    from imaging.pipeline import rendered  # noqa: PLC0415
+    from imaging.sandbox import LIMITS, confine  # noqa: PLC0415
     from platforms import card_canvas, picture_canvas  # noqa: PLC0415
-    from sandbox import LIMITS, confine  # noqa: PLC0415
 
     case = question["case"]
     settings = ImageSettings()
@@ -296,7 +298,7 @@ def _measure(question: dict[str, dict[str, str]]) -> None:
         promise = decode_bytes(header, canvases)
         if header.format not in HERE:
             confine(promise, LIMITS.cpu_s)
-        render_here(data, header, canvases, settings)
+        rendered(data, header, canvases, settings)
     except UnusableImage as error:
         outcome = f"{error.code}: {error.reason}"
     answer = {"peak": _status("VmHWM") - idle, "promise": promise, "outcome": outcome}

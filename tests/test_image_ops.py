@@ -12,14 +12,14 @@ from jpeg_segments import assert_only_pixels
 from PIL import Image, ImageChops, ImageStat
 
 from config import FORMATS, ImageSettings
-from framing import frame
 from image_ops import Rendition, read_header, render
-from platforms import PLATFORMS, Canvas, Fit, card_canvas, picture_canvas
+from imaging.geometry import Canvas, Fit, frame
+from platforms import PLATFORMS, card_canvas, picture_canvas
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from platforms import Size
+    from imaging.geometry import Size
 
 SETTINGS = ImageSettings()
 PLAIN = picture_canvas("email", None, max_side_px=1200)

@@ -14,7 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config import FORMATS, ImageSettings
-from decoding import open_picture
 from errors import (
     CorruptImage,
     DimensionsTooLarge,
@@ -22,9 +21,11 @@ from errors import (
     UnsupportedFormat,
     UnusableImage,
 )
-from image_headers import MAX_SCANS
 from image_ops import read_header, render
-from platforms import Fit, card_canvas, picture_canvas
+from imaging.decoding import open_picture
+from imaging.geometry import Fit
+from imaging.headers import MAX_SCANS
+from platforms import card_canvas, picture_canvas
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,9 +15,10 @@ from PIL import Image
 from config import FORMATS, ImageSettings
 from errors import ShareImageError
 from image_ops import Rendition, read_header, render
-from jpeg_writer import encode
-from name_card import name_card
-from platforms import PLATFORMS, Fit, card_canvas, picture_canvas
+from imaging.geometry import Fit
+from imaging.jpeg_writer import encode
+from imaging.lettering import name_card
+from platforms import PLATFORMS, card_canvas, picture_canvas
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -135,7 +136,7 @@ def test_a_watermarked_picture_is_pixels_too() -> None:
 
 
 def test_the_card_of_an_expired_share_is_pixels_too() -> None:
-    assert_only_pixels(name_card("Perkie Prints", (200, 30, 90), None))
+    assert_only_pixels(name_card(card_canvas(None), "Perkie Prints", (200, 30, 90), None))
 
 
 def test_what_a_picture_carries_does_not_reach_the_encoder() -> None:

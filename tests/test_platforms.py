@@ -2,15 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from platforms import (
-    CARD_MAX_BYTES,
-    PICTURE_MAX_BYTES,
-    PLATFORMS,
-    Canvas,
-    Fit,
-    card_canvas,
-    picture_canvas,
-)
+from imaging.geometry import Canvas, Fit
+from platforms import CARD_MAX_BYTES, PICTURE_MAX_BYTES, PLATFORMS, card_canvas, picture_canvas
 
 CARD = Canvas(size=(1200, 630), fit=Fit.PAD, max_bytes=CARD_MAX_BYTES)
 

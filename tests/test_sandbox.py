@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from errors import Busy, CorruptImage, ImageTooComplex, ShareImageError
-from sandbox import Limits, Sandbox
+from imaging.sandbox import Limits, Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -211,6 +211,7 @@ def test_this_tree_deploys_its_modules_and_no_development_file() -> None:
     assert {path.name for path in ROOT.glob("*.py")} | {"requirements.txt"} <= set(deployed)
     assert {name.partition("/")[0] for name in deployed if "/" in name} <= {
         "fonts",
+        "imaging",
         "templates",
         "web",
     }

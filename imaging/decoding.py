@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from errors import CorruptImage, ImageTooComplex
-from image_headers import (
+from imaging.headers import (
     LOSSLESS,
     MAX_FRAMES,
     START_OF_SCAN,
@@ -31,8 +31,8 @@ from image_headers import (
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
-    from image_headers import Header
-    from platforms import Size
+    from imaging.geometry import Size
+    from imaging.headers import Header
 
 MARGIN = 1.5  # how many times the shown size a JPEG keeps for the resize that follows
 # What a decoder gets at a time. Between blocks it takes the interpreter lock, and waits for it.

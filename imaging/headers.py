@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from config import ImageSettings
-    from platforms import Size
+    from imaging.geometry import Size
 
 MAX_SCANS = 100  # encoders write about ten; each may cost a pass over all coefficients
 MAX_SCAN_PIXELS = 1_500_000_000  # scans x pixels; 50 megapixels in 30 scans

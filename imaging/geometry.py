@@ -9,21 +9,42 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING
-
-from platforms import Fit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from platforms import Canvas, Size
-
+Size = tuple[int, int]
 Box = tuple[int, int, int, int]
 Region = tuple[float, float, float, float]  # a box whose edges may lie between pixels
 
 MAX_ENLARGEMENT = 2.0  # beyond it a picture is no longer recognised as the same
 EXACT_PX = 0.01  # a rounding error, in px
+_FIRST_QUARTER_TURN = 5  # of the orientations that EXIF numbers
+_BACK = {6: 8, 8: 6}  # every other turn undoes itself
 CUTOUT_MARGIN = 0.04  # of the canvas's shorter side, around a pet without surroundings
+
+
+class Fit(StrEnum):
+    """How a picture meets its canvas.
+
+    pad: all of it, centred on the full canvas; cover: cropped to the full canvas;
+    inside: all of it, nothing around it, never enlarged.
+    """
+
+    PAD = "pad"
+    COVER = "cover"
+    INSIDE = "inside"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Canvas:
+    """What a rendition must be: its size (width, height) in px, the fit, and its byte budget."""
+
+    size: Size
+    fit: Fit
+    max_bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +108,39 @@ def rescaled(region: Region, size: Size, other: Size) -> Region:
     across, down = other[0] / size[0], other[1] / size[1]
     left, top, right, bottom = region
     return left * across, top * down, right * across, bottom * down
+
+
+def upright(size: Size, orientation: int) -> Size:
+    """Return a stored size as it is seen, or a size that is seen as it is stored."""
+    return (size[1], size[0]) if orientation >= _FIRST_QUARTER_TURN else size
+
+
+def upright_region(region: Region, size: Size, orientation: int) -> Region:
+    """Return where a region of a stored picture lies once the picture is upright.
+
+    size: of the stored picture.
+    """
+    width, height = size
+    left, top, right, bottom = region
+    if orientation in {2, 3, 7, 8}:
+        left, right = width - right, width - left
+    if orientation in {3, 4, 6, 7}:
+        top, bottom = height - bottom, height - top
+    return (
+        (top, left, bottom, right)
+        if orientation >= _FIRST_QUARTER_TURN
+        else (left, top, right, bottom)
+    )
+
+
+def stored_region(region: Region, size: Size, orientation: int) -> Region:
+    """Return where a region of the upright picture is stored; size: of the upright picture."""
+    return upright_region(region, size, _BACK.get(orientation, orientation))
+
+
+def largest_scaled(frames: Sequence[Frame]) -> Size:
+    """Return the largest size at which frames show the whole picture."""
+    return max((place.scaled for place in frames), key=area)
 
 
 def whole_pixels(region: Region, size: Size) -> Box | None:

@@ -12,13 +12,14 @@ from PIL import Image, ImageChops, ImageFont
 
 from config import ImageSettings
 from image_ops import read_header, render
-from platforms import Canvas, Fit, card_canvas, picture_canvas
-from watermark import BUNDLED_FONT
+from imaging.geometry import Canvas, Fit
+from imaging.lettering import BUNDLED_FONT
+from platforms import card_canvas, picture_canvas
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from platforms import Size
+    from imaging.geometry import Size
 
 PLAIN = ImageSettings()
 MARKED = ImageSettings(watermark_text="Perkie Prints")

@@ -21,9 +21,9 @@ import pytest
 from PIL import Image
 
 from config import FORMATS, ImageSettings
-from decoding import MAX_PROFILE_BYTES, open_picture
 from errors import CorruptImage, DimensionsTooLarge, ImageTooComplex, UnusableImage
-from image_headers import (
+from imaging.decoding import MAX_PROFILE_BYTES, open_picture
+from imaging.headers import (
     MAX_BLOCKS,
     MAX_BOXES,
     MAX_CHUNKS,

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from framing import union, whole_pixels, within
+from imaging.geometry import union, whole_pixels, within
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from framing import Box, Frame, Region
-    from platforms import Size
+    from imaging.geometry import Box, Frame, Region, Size
+
 
 VISIBLE_ALPHA = 8  # of 255; below it nobody sees a pixel
 STRIP_PIXELS = 250_000
@@ -40,8 +40,6 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_BACK = {6: 8, 8: 6}  # every other turn undoes itself
-_FIRST_QUARTER_TURN = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,34 +54,6 @@ def turned(picture: Image.Image, orientation: int) -> Image.Image:
     """Return a picture upright; orientation: as in EXIF, 1 to 8."""
     turn = _TURNS.get(orientation)
     return picture if turn is None else picture.transpose(turn)
-
-
-def upright(size: Size, orientation: int) -> Size:
-    """Return a stored size as it is seen, or a size that is seen as it is stored."""
-    return (size[1], size[0]) if orientation >= _FIRST_QUARTER_TURN else size
-
-
-def upright_region(region: Region, size: Size, orientation: int) -> Region:
-    """Return where a region of a stored picture lies once the picture is upright.
-
-    size: of the stored picture.
-    """
-    width, height = size
-    left, top, right, bottom = region
-    if orientation in {2, 3, 7, 8}:
-        left, right = width - right, width - left
-    if orientation in {3, 4, 6, 7}:
-        top, bottom = height - bottom, height - top
-    return (
-        (top, left, bottom, right)
-        if orientation >= _FIRST_QUARTER_TURN
-        else (left, top, right, bottom)
-    )
-
-
-def stored_region(region: Region, size: Size, orientation: int) -> Region:
-    """Return where a region of the upright picture is stored; size: of the upright picture."""
-    return upright_region(region, size, _BACK.get(orientation, orientation))
 
 
 def has_alpha(picture: Image.Image) -> bool:

@@ -1,18 +1,23 @@
-"""A line of text on a picture, in a cursive hand, that reads on any ground.
+"""Text on pictures: the watermark, and the card of an expired share.
 
-text -> glyphs and their outline, as two masks -> ink by the luminance underneath
-     -> opacity by the contrast that is left -> onto a copy of the picture
+watermarked   a line in a cursive hand, bottom right, that reads on any ground:
+              text -> glyphs and their outline, as two masks -> ink by the luminance underneath
+                   -> opacity by the contrast that is left -> onto a copy of the picture
+name_card     a name on a colour, nothing of the customer's
 """
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PIL import Image, ImageChops, ImageDraw, ImageFont
 
+from imaging.jpeg_writer import encode
+
 if TYPE_CHECKING:
-    from framing import Box
+    from imaging.geometry import Box, Canvas
 
 HEIGHT = 0.03  # of the picture's width
 MARGIN = 0.6  # of the text's height, to the picture's edges
@@ -22,8 +27,11 @@ MIN_OPACITY, MAX_OPACITY = 0.4, 0.95
 CONTRAST = 3.6  # promised is 3:1; the rest is what JPEG takes away
 MIDDLE = 140  # the grey level, 0-255, from which on letters are dark
 MAX_WIDTH = 0.9  # of the region's width
+CARD_MAX_WIDTH = 0.7  # of the card's
+CARD_LETTERS_PX = 150
+CARD_LIGHT_INK, CARD_DARK_INK = (255, 255, 255), (34, 29, 24)
 _PROBE_SIZE = 100
-BUNDLED_FONT = Path(__file__).parent / "fonts" / "DancingScript-Bold.ttf"
+BUNDLED_FONT = Path(__file__).parents[1] / "fonts" / "DancingScript-Bold.ttf"
 
 
 def watermarked(picture: Image.Image, text: str, font: Path | None, region: Box) -> Image.Image:
@@ -48,6 +56,24 @@ def watermarked(picture: Image.Image, text: str, font: Path | None, region: Box)
     for mask, is_light in ((outline, not light), (fill, light)):
         picture.paste(_ink(picture.mode, light=is_light), (left, top), _weakened(mask, opacity))
     return picture
+
+
+@functools.lru_cache(maxsize=1)
+def name_card(canvas: Canvas, name: str, color: tuple[int, int, int], font: Path | None) -> bytes:
+    """Return a JPEG of a canvas's size with a name in its middle.
+
+    color: of the ground, (red, green, blue), 0-255; font: as for watermarked. The same arguments
+    give the same bytes.
+    """
+    width, height = canvas.size
+    card = Image.new("RGB", canvas.size, color)
+    ink = CARD_LIGHT_INK if _mean(card.convert("L")) < MIDDLE else CARD_DARK_INK
+    file = font or BUNDLED_FONT
+    natural = ImageFont.truetype(file, CARD_LETTERS_PX).getlength(name)
+    scale = min(1.0, width * CARD_MAX_WIDTH / max(natural, 1.0))
+    face = ImageFont.truetype(file, CARD_LETTERS_PX * scale)
+    ImageDraw.Draw(card).text((width / 2, height / 2), name, fill=ink, font=face, anchor="mm")
+    return encode(card, max_bytes=canvas.max_bytes, full_chroma=True)
 
 
 def _glyphs(text: str, font: Path, width: int) -> tuple[Image.Image, Image.Image] | None:

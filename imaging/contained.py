@@ -12,8 +12,8 @@ import pickle
 import pi_heif
 from PIL import AvifImagePlugin, GifImagePlugin, Image, WebPImagePlugin
 
-import image_ops
 from errors import UnusableImage
+from imaging.pipeline import rendered
 
 # A thread reserves address space for its stack, which counts as memory here; several pictures at
 # once keep the cores busy as well.
@@ -31,7 +31,7 @@ def answer(question: bytes, data: bytes) -> bytes:
     """
     header, canvases, settings = pickle.loads(question)  # noqa: S301 - of this program's own making
     try:
-        renditions = image_ops.render_here(data, header, canvases, settings)
+        renditions = rendered(data, header, canvases, settings)
     except UnusableImage as error:
         return json.dumps({"code": error.code, "reason": error.reason}).encode() + b"\n"
     announced = [(*rendition.size, len(rendition.data)) for rendition in renditions]

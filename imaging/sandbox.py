@@ -47,7 +47,8 @@ _STATUS = struct.Struct(">i")  # how a child ended, as os.waitstatus_to_exitcode
 _SIGNALS = {number.value: number.name for number in signal.Signals}
 _READ_BYTES = 1 << 16
 _START = (
-    "import sys; sys.path[:] = {path!r}; import sandbox; sandbox.serve({descriptor}, {server!r})"
+    "import sys; sys.path[:] = {path!r}; from imaging import sandbox; "
+    "sandbox.serve({descriptor}, {server!r})"
 )
 
 

@@ -15,7 +15,7 @@ from PIL import Image, ImageFilter
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from framing import Box, Frame
+    from imaging.geometry import Box, Frame
 
 COARSENESS = 20  # px of the canvas for one px of the tiny one
 BLUR = 0.08  # of the picture's shorter side: what is mirrored must not be recognised

@@ -1,0 +1,170 @@
+"""Encoded bytes to published JPEGs, in this process.
+
+    data ── open_picture ── frame, once for each canvas
+                  │
+            load        decode, a JPEG straight to about the largest size that is shown
+            shrunk      what the frames show of it, to the largest size in which they show it
+            turned      upright
+            to_srgb     the colours of any profile
+            flattened   on the background colour
+                  │
+            cut ── on_color or on_blur ── watermark ── encode        for each canvas, side by side
+
+Nothing is read but the arguments (and a font), nothing is kept between calls but which profiles are
+sRGB, and the threads. Many threads may call it at once.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from imaging.backgrounds import on_blur, on_color
+from imaging.colors import to_srgb
+from imaging.decoding import load, open_picture, orientation
+from imaging.geometry import (
+    Fit,
+    Frame,
+    area,
+    frame,
+    largest_scaled,
+    rescaled,
+    stored_region,
+    together,
+    upright,
+    upright_region,
+)
+from imaging.jpeg_writer import encode, require_only_pixels
+from imaging.resizing import Part, cut, has_alpha, shrunk, turned, visible_box
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from config import ImageSettings
+    from imaging.geometry import Box, Canvas, Region, Size
+    from imaging.headers import Header
+
+SHARED_PART = 1.25  # frames share a part of at most so many times the pixels that they show
+CUTOUT_SHARE = 0.02  # transparent pixels that make a cut-out; rounded corners stay below
+# Pillow lets threads run while it works. They stay: a thread's own heap is costly to begin with.
+_SIDE_BY_SIDE = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="renditions")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendition:
+    """A picture ready to be stored: a JPEG of nothing but pixels, and its size (width, height).
+
+    Raises: ShareImageError for a JPEG that holds anything else.
+    """
+
+    data: bytes = field(repr=False)
+    size: Size
+    content_type: str = "image/jpeg"
+
+    def __post_init__(self) -> None:
+        require_only_pixels(self.data)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Picture:
+    """A picture on its way: upright, sRGB, opaque; for each frame the part that it shows."""
+
+    frames: tuple[Frame, ...]
+    parts: tuple[Part, ...]
+    is_cutout: bool
+    full_chroma: bool
+
+
+def rendered(
+    data: bytes, header: Header, canvases: Sequence[Canvas], settings: ImageSettings
+) -> list[Rendition]:
+    """Return one rendition for each canvas, in their order; none of them equal."""
+    picture = _prepared(data, header, canvases, settings)
+
+    def made(number: int) -> Rendition:
+        return _rendition(picture, number, canvases[number].max_bytes, settings)
+
+    others = [_SIDE_BY_SIDE.submit(made, number) for number in range(1, len(canvases))]
+    return [made(0), *(other.result() for other in others)]
+
+
+def _prepared(
+    data: bytes, header: Header, canvases: Sequence[Canvas], settings: ImageSettings
+) -> _Picture:
+    """Decode and do, once, what all renditions have in common."""
+    source = open_picture(data, header)
+    turn, profile = orientation(source, header), source.info.get("icc_profile")
+    size = upright(source.size, turn)
+    frames = [frame(size, canvas) for canvas in canvases]
+    load(source, upright(largest_scaled(frames), turn))
+    is_cutout = False
+    if has_alpha(source) and any(canvas.fit is not Fit.INSIDE for canvas in canvases):
+        visible, unseen = visible_box(source)
+        is_cutout = unseen >= CUTOUT_SHARE
+        if is_cutout and visible is not None:
+            seen = upright_region(visible, source.size, turn)
+            frames = [frame(size, canvas, visible=seen) for canvas in canvases]
+
+    def part(region: Region, shown: Size) -> Part:
+        box = rescaled(stored_region(region, size, turn), upright(size, turn), source.size)
+        pixels = turned(shrunk(source, box, upright(shown, turn)), turn)
+        pixels = _flattened(to_srgb(pixels, profile), settings.background_color)
+        return Part(pixels=pixels, region=region)
+
+    return _Picture(
+        frames=tuple(frames),
+        parts=_parts(frames, part),
+        is_cutout=is_cutout,
+        full_chroma=header.format != "JPEG",
+    )
+
+
+def _parts(frames: Sequence[Frame], part: Callable[[Region, Size], Part]) -> tuple[Part, ...]:
+    """Return for each frame the part that it shows: one for all, unless that would be wasteful.
+
+    It would be where a frame shows a small part at a large scale, and another one all of it.
+    """
+    region, size = together(frames)
+    if area(size) <= SHARED_PART * sum(area(place.shown) for place in frames):
+        return (part(region, size),) * len(frames)
+    return tuple(part(place.region, place.shown) for place in frames)
+
+
+def _flattened(pixels: Image.Image, color: tuple[int, int, int]) -> Image.Image:
+    """Put a transparent picture on a colour; JPEG has no alpha, and would make it black."""
+    if pixels.mode != "RGBA":
+        return pixels
+    flat = Image.new("RGB", pixels.size, color)
+    flat.paste(pixels, mask=pixels)
+    return flat
+
+
+def _rendition(
+    picture: _Picture, number: int, max_bytes: int, settings: ImageSettings
+) -> Rendition:
+    """Frame, mark and encode the picture for one canvas."""
+    place = picture.frames[number]
+    canvas = cut(picture.parts[number], place)
+    if not place.fills_canvas:
+        if picture.is_cutout:
+            canvas = on_color(canvas, place, settings.background_color)
+        else:
+            canvas = on_blur(canvas, place)
+    if settings.watermark_text:
+        from imaging.lettering import watermarked  # noqa: PLC0415 - only who wants it waits for fonts
+
+        canvas = watermarked(
+            canvas, settings.watermark_text, settings.watermark_font, _region(place)
+        )
+    data = encode(canvas, max_bytes=max_bytes, full_chroma=picture.full_chroma)
+    return Rendition(data=data, size=canvas.size)
+
+
+def _region(place: Frame) -> Box:
+    """Return where on its canvas the picture is."""
+    left, top = place.position
+    return left, top, left + place.shown[0], top + place.shown[1]
