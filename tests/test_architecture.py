@@ -40,6 +40,7 @@ ORDER = (
     "guards",
     "source",
     "config",
+    "circuit",
     "logs",
     "errors",
 )
