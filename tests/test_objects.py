@@ -516,7 +516,7 @@ def test_taking_back_waits_a_few_seconds_and_names_what_is_not_done_by_then(loca
     go_on = threading.Event()
 
     def hang(carry_out: Callable[[], None]) -> None:
-        go_on.wait()
+        go_on.wait(20)
         carry_out()
 
     local.backend.fail(("put", CARD), refuse)
