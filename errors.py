@@ -18,12 +18,14 @@
     ├── MethodNotAllowed            405 method_not_allowed
     ├── UploadTooSlow               408 upload_too_slow
     ├── Gone                        410 gone
+    │   └── ObjectDeleted               (storage has a tombstone of that name)
     ├── RangeNotSatisfiable         416 range_not_satisfiable
-    ├── ObjectExists                500 (nothing is replaced; shares.py decides what it means)
+    ├── ObjectExists                500 (the name is taken; shares.py decides what it means)
     ├── InvalidFields               422 invalid_fields
     ├── TooManyRequests             429 too_many_requests
     ├── Busy                        503 busy
     └── StorageUnavailable          503 storage_unavailable
+        └── StorageSuspended            (not asked at all)
 
     ConfigurationError              the process does not start
 
@@ -204,6 +206,12 @@ class Gone(ShareImageError):
     detail = "This share has ended"
 
 
+class ObjectDeleted(Gone):
+    """Storage holds a tombstone of that name: the object was deleted, and cannot come back."""
+
+    detail = "This share was deleted"
+
+
 class UploadTooSlow(ShareImageError):
     """The body did not arrive in time (RFC 9110, section 15.5.9)."""
 
@@ -229,7 +237,7 @@ class RangeNotSatisfiable(ShareImageError):
 
 
 class ObjectExists(ShareImageError):
-    """Storage already holds an object of that name and does not replace it."""
+    """The name is taken: put creates, and replaces nothing."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"object exists: {name}")
@@ -307,6 +315,10 @@ class StorageUnavailable(ShareImageError):
     status = HTTPStatus.SERVICE_UNAVAILABLE
     code = "storage_unavailable"
     detail = "Image sharing service temporarily unavailable"
+
+
+class StorageSuspended(StorageUnavailable):
+    """Storage hung before, and was not asked: nothing was stored."""
 
 
 class ConfigurationError(Exception):

@@ -21,6 +21,7 @@ import math
 import os
 import time
 import traceback
+from dataclasses import asdict
 from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
@@ -48,6 +49,7 @@ from errors import (
     MethodNotAllowed,
     MissingToken,
     NotFound,
+    ObjectDeleted,
     ShareImageError,
     WrongToken,
 )
@@ -84,7 +86,7 @@ class Service:
         self._storage = open_storage(settings)
         self._rate_limiter = RateLimiter(settings.rate_limit, settings.rate_limit_storage_uri)
         self._memory = _memory_budget(settings)
-        self._shares = Shares(self._storage, self._memory, settings)
+        self._shares = Shares(self._storage, self._memory, settings, self._log)
         self._pages = Pages(settings)
         self._assets = Assets(demo_page=settings.demo_page)
         self._started_at = datetime.now(UTC)
@@ -144,7 +146,8 @@ class Service:
             raise MissingToken
         if not opens(token.strip(), share_id):
             raise WrongToken
-        self._shares.delete(parsed)
+        client = self._client_address(request)
+        self._shares.delete(parsed, admit=lambda: self._rate_limiter.count(client))
         return Response(status=HTTPStatus.NO_CONTENT)
 
     def page(self, _request: Request, visit: Visit, share_id: str) -> Response:
@@ -163,9 +166,11 @@ class Service:
         return self._rendition(request, share_id, PICTURE)
 
     def card(self, request: Request, _visit: Visit, share_id: str) -> Response:
-        """Answer GET and HEAD /s/{share_id}/card.jpg; a share that is over keeps a neutral one."""
+        """Answer GET and HEAD /s/{share_id}/card.jpg; an expired share keeps a neutral one."""
         try:
             return self._rendition(request, share_id, CARD)
+        except ObjectDeleted:
+            raise
         except Gone:
             return cached(self._pages.ended_card(request), math.inf)
 
@@ -184,6 +189,7 @@ class Service:
                 "source_files": self._source_files,
                 "started_at": self._started_at.isoformat(timespec="milliseconds"),
                 "storage": {"backend": self._storage.kind, "location": self._storage.location},
+                "storage_state": asdict(self._storage.state),
                 "share_ttl_hours": settings.share_ttl.total_seconds() / 3600,
                 "allowed_origins": list(settings.allowed_origins),
                 "max_upload_bytes": settings.max_upload_bytes,
@@ -230,11 +236,11 @@ class Service:
         """Map an error to its answer, the only place that does: JSON, or a page for people."""
         note(code=error.code, reason=error.reason)
         response = json_answer(error.body(), error.status)
-        if isinstance(error, Gone) and is_for_people(request):
+        if isinstance(error, NotFound | ObjectDeleted) and is_for_people(request):
+            response = self._pages.missing(visit.base_url, error.status)
+        elif isinstance(error, Gone) and is_for_people(request):
             share_id = request.path.removeprefix("/s/").partition("/")[0].removesuffix(".jpg")
             response = self._pages.ended(visit.base_url, share_id)
-        elif isinstance(error, NotFound) and is_for_people(request):
-            response = self._pages.missing(visit.base_url)
         response.headers.update(error.headers())
         return response
 

@@ -3,7 +3,7 @@
     picture_response    a picture or card: conditional, ranged
     Pages.share         the page around a picture (200): Open Graph, the way to the shop
     Pages.ended         the page of a share that is over (410): Open Graph, the way to the shop
-    Pages.missing       the page of what never was (404)
+    Pages.missing       the page of what never was (404) or was deleted (410)
     Pages.ended_card    the card of a share that is over (200): the shop's name, no picture
 
 Pages are rendered from templates/ with every value escaped, need no script and load nothing but
@@ -144,18 +144,17 @@ class Pages:
                 name="",
                 size_bytes=len(data),
                 content_type="image/jpeg",
-                cache_control="",
                 etag=etag,
                 metadata={},
             ),
             b"" if request.method == "HEAD" else data,
         )
 
-    def missing(self, base_url: str) -> Response:
-        """Return the page of an address that leads nowhere."""
+    def missing(self, base_url: str, status: HTTPStatus) -> Response:
+        """Return the page of an address that leads nowhere, or nowhere any more."""
         return self._page(
             "missing.html",
-            HTTPStatus.NOT_FOUND,
+            status,
             {"base_url": base_url},
             title="There is nothing here",
             description="The address may be incomplete, or the picture was taken back.",

@@ -2,16 +2,23 @@
 
     open_storage(settings)
     ├── LocalStorage      a folder, one file an object: its bytes, then its properties
-    │   ├── shares/7f/<id>/picture.jpg    appears whole or not at all, is never replaced
+    │   ├── shares/7f/<id>/picture.jpg    appears whole or not at all
     │   └── .incoming/<random>            being written; no object name can reach it
     └── BucketStorage     Google Cloud Storage, one HTTP request an operation
         put, get, stat, delete            the caller waits timeout_s at most
-        └── a worker thread               tries, pauses, tries again
-            └── google-cloud-storage      imported by the first operation, or by warm_up()
+        └── a circuit                     refuses at once while storage hangs (circuit.py)
+            └── a worker thread           tries, pauses, tries again
+                └── google-cloud-storage  imported by the first operation, or by warm_up()
 
-Both hold the same contract, `Storage`. Objects are created, read and deleted, never changed. The
-time at which a local file was last modified is the time at which its object was created, so a
-sweep by age needs nothing but the file system.
+Both hold the same contract, `Storage`. The life of a name goes one way:
+
+    nothing ── put ──> object ── delete ──> tombstone          nothing ── delete ──> tombstone
+
+A tombstone is an object of its own, empty, with the content type TOMBSTONE. Because it takes the
+name, a put that arrives late, or again, finds the name taken: the precondition "only if there is
+none" (ifGenerationMatch=0; a hard link in the folder) is checked by the store itself, at the moment
+of writing. A late delete replaces a tombstone by a tombstone. What has ended, tombstones included,
+is removed by the sweep of a folder and by the lifecycle rule of a bucket.
 """
 
 from __future__ import annotations
@@ -20,14 +27,15 @@ import base64
 import functools
 import hashlib
 import io
-import itertools
 import json
+import math
 import os
 import random
 import re
 import tempfile
 import threading
 import time
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -36,7 +44,14 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, Protocol, TypeVar
 
-from errors import ObjectExists, ObjectNotFound, ShareImageError, StorageUnavailable
+from circuit import Circuit, StorageState
+from errors import (
+    ObjectDeleted,
+    ObjectExists,
+    ObjectNotFound,
+    ShareImageError,
+    StorageUnavailable,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -51,6 +66,9 @@ T = TypeVar("T")
 TIMEOUT_S: Final = 10.0  # an operation with all its attempts, pauses and slow answers
 ATTEMPT_TIMEOUT_S: Final = 4.0  # connecting, or waiting for an answer: leaves room for two more
 MAX_OPERATIONS: Final = 100  # at once, and as many connections; Cloud Run sends 80 requests
+# A picture has 1 MB; of noise 4096 px wide, the encoder makes 1.7 MB at its lowest quality.
+MAX_OBJECT_BYTES: Final = 4_000_000
+TOMBSTONE: Final = "application/x-tombstone"  # the content type: get and stat both learn of it
 
 _RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 _NO_BUCKET = "The specified bucket does not exist"  # GCS says it also with 404, of reads as well
@@ -74,7 +92,6 @@ class StoredObject:
     name: str
     size_bytes: int
     content_type: str
-    cache_control: str
     etag: str
     metadata: Mapping[str, str]
 
@@ -91,42 +108,48 @@ class Storage(Protocol):
     location: str
 
     def put(
-        self,
-        name: str,
-        data: bytes,
-        *,
-        content_type: str,
-        cache_control: str,
-        metadata: Mapping[str, str],
+        self, name: str, data: bytes, *, content_type: str, metadata: Mapping[str, str]
     ) -> StoredObject:
-        """Create an object with all its properties in one step; never replace one.
+        """Create an object with all its properties in one step; replace nothing.
 
-        Raises: ObjectExists; StorageUnavailable, after which the object may exist all the same.
+        data: at most MAX_OBJECT_BYTES, more is a mistake of the program (ValueError).
+
+        Raises: ObjectExists where the name is taken: by an object, by a tombstone, or by this very
+        put, of which an earlier attempt got no answer; stat tells. StorageUnavailable, after which
+        the object may exist, or begin to exist later.
         """
 
     def get(self, name: str) -> tuple[StoredObject, bytes]:
         """Return an object with its bytes, its metadata left out.
 
-        Raises: ObjectNotFound, StorageUnavailable.
+        Raises: ObjectNotFound, ObjectDeleted, StorageUnavailable.
         """
 
     def stat(self, name: str) -> StoredObject:
         """Return an object with its metadata, without its bytes.
 
-        Raises: ObjectNotFound, StorageUnavailable.
+        Raises: ObjectNotFound, ObjectDeleted, StorageUnavailable.
         """
 
-    def delete(self, name: str) -> None:
-        """Delete an object; that there is none is success.
+    def delete(self, name: str, *, must_exist: bool = False) -> None:
+        """Leave a tombstone in place of an object, of a tombstone, or of nothing.
 
-        Raises: StorageUnavailable.
+        must_exist: write none in place of nothing.
+
+        Raises: ObjectNotFound where must_exist finds nothing; StorageUnavailable.
         """
 
-    def sweep(self, *, max_age_s: float) -> None:
-        """Delete what was created longer ago, where nothing else does; fail silently.
+    def sweep(self, has_ended: Callable[[str], bool]) -> None:
+        """Remove the objects and tombstones whose names have ended, where nothing else does.
 
-        A bucket does: its lifecycle rule deletes objects by their age.
+        A bucket does: its lifecycle rule removes them by their age.
+
+        Raises: StorageUnavailable for what could not be removed, when all else is.
         """
+
+    @property
+    def state(self) -> StorageState:
+        """What became of the operations so far; asks storage nothing."""
 
     def warm_up(self) -> None:
         """Prepare what the first operation would wait for; raise nothing.
@@ -143,16 +166,23 @@ def open_storage(settings: Settings) -> Storage:
 
 
 def _described(
-    name: str, data: bytes, content_type: str, cache_control: str, metadata: Mapping[str, str]
+    name: str, data: bytes, content_type: str, metadata: Mapping[str, str]
 ) -> StoredObject:
+    if len(data) > MAX_OBJECT_BYTES:
+        raise ValueError(f"{len(data)} bytes for {name}")
     return StoredObject(
         name=name,
         size_bytes=len(data),
         content_type=content_type,
-        cache_control=cache_control,
         etag=hashlib.md5(data, usedforsecurity=False).hexdigest(),
         metadata=dict(metadata),
     )
+
+
+def _not_deleted(stored: StoredObject) -> StoredObject:
+    if stored.content_type == TOMBSTONE:
+        raise ObjectDeleted(f"{stored.name} was deleted")
+    return stored
 
 
 def _checked(name: str) -> str:
@@ -165,32 +195,31 @@ class LocalStorage:
     """A folder as storage: the embedded default, for one machine.
 
     A file holds the object's bytes first, so that it opens as the picture it is; then its
-    properties as JSON, the length of that JSON, and a mark. A file without the mark is no object.
+    properties as JSON, their CRC-32, their length, and a mark. Anything else is no object.
     """
 
     kind = "local"
 
     _INCOMING = ".incoming"
-    _MARK = b"share-image/1\n"
-    _END_BYTES = 4 + len(_MARK)
+    _INCOMING_MAX_AGE_S = 3600  # what is older was left by a process that was killed
+    _MARK = b"share-image/2\n"
+    _END_BYTES = 4 + 4 + len(_MARK)
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._circuit = Circuit(slow_s=math.inf)  # a folder does not hang
         self.location = str(folder)
 
     def put(
-        self,
-        name: str,
-        data: bytes,
-        *,
-        content_type: str,
-        cache_control: str,
-        metadata: Mapping[str, str],
+        self, name: str, data: bytes, *, content_type: str, metadata: Mapping[str, str]
     ) -> StoredObject:
         """Create an object (see Storage.put)."""
-        stored = _described(_checked(name), data, content_type, cache_control, metadata)
+        stored = _described(name, data, content_type, metadata)
         with self._translated("put", name), self._written(data, stored) as incoming:
-            self._publish(incoming, name)
+            try:  # a link fails where the name is taken: exactly one writer wins
+                self._placed(name, lambda path: path.hardlink_to(incoming))
+            except FileExistsError:
+                raise ObjectExists(name) from None
         return stored
 
     def get(self, name: str) -> tuple[StoredObject, bytes]:
@@ -198,40 +227,52 @@ class LocalStorage:
         with self._opened("get", name) as file:
             stored = self._read_properties(file, name)
             file.seek(0)
-            return replace(stored, metadata={}), file.read(stored.size_bytes)
+            data = file.read(stored.size_bytes)
+            if _described(name, data, "", {}).etag != stored.etag:
+                raise StorageUnavailable(f"{name} in {self.location} is damaged")
+            return replace(stored, metadata={}), data
 
     def stat(self, name: str) -> StoredObject:
         """Return an object without its bytes (see Storage.stat)."""
         with self._opened("stat", name) as file:
             return self._read_properties(file, name)
 
-    def delete(self, name: str) -> None:
-        """Delete an object and the folders that this leaves empty (see Storage.delete)."""
+    def delete(self, name: str, *, must_exist: bool = False) -> None:
+        """Leave a tombstone (see Storage.delete)."""
+        tombstone = _described(name, b"", TOMBSTONE, {})
         with self._translated("delete", name):
-            path = self._path(name)
-            with suppress(FileNotFoundError, NotADirectoryError):
-                path.unlink()
-            parents = itertools.islice(path.parents, name.count("/"))
-            with suppress(OSError):  # not empty, or gone: either way not ours to remove
-                for folder in parents:
-                    folder.rmdir()
+            if must_exist and not self._path(name).is_file():
+                raise ObjectNotFound(f"delete: no {name} in {self.location}")
+            with self._written(b"", tombstone) as incoming:
+                self._placed(name, incoming.replace)
 
-    def sweep(self, *, max_age_s: float) -> None:
-        """Delete old objects, and what was left half written (see Storage.sweep).
+    def sweep(self, has_ended: Callable[[str], bool]) -> None:
+        """Remove what has ended, and what was left half written (see Storage.sweep).
 
-        The folder may hold other files of its owner's: only what has the mark goes.
+        The folder may hold other files of its owner's: only names that have ended go, and the
+        folders that this leaves empty.
         """
-        before_s = time.time() - max_age_s
+        before_s = time.time() - self._INCOMING_MAX_AGE_S
+        failures: list[OSError] = []
         for path in self._folder.glob(f"{self._INCOMING}/*"):
-            with suppress(OSError):
+            with _collected(failures):
                 if path.stat().st_mtime < before_s:
                     path.unlink()
-        for path in self._folder.glob("shares/**/*.jpg"):
-            name = path.relative_to(self._folder).as_posix()
-            with suppress(OSError, ValueError, ShareImageError):
-                if path.stat().st_mtime < before_s:
-                    self.stat(name)  # raises where the mark is missing
-                    self.delete(name)
+        # From the leaves up. walk, unlike glob, minds no folder that goes meanwhile.
+        for folder, _, files in os.walk(self._folder / "shares", topdown=False):
+            for path in map(Path(folder).joinpath, files):
+                with _collected(failures):
+                    if has_ended(path.relative_to(self._folder).as_posix()):
+                        path.unlink()
+            with suppress(OSError):  # not empty, or gone: either way not ours to remove
+                Path(folder).rmdir()
+        if failures:
+            raise StorageUnavailable(f"{len(failures)} files stay, such as: {failures[0]}")
+
+    @property
+    def state(self) -> StorageState:
+        """What became of the operations so far (see Storage.state)."""
+        return self._circuit.state
 
     def warm_up(self) -> None:
         """Do nothing: a folder is ready."""
@@ -258,20 +299,17 @@ class LocalStorage:
                 os.fsync(file.fileno())
             yield Path(path)
         finally:
-            Path(path).unlink()
+            Path(path).unlink(missing_ok=True)  # a tombstone was moved away
 
-    def _publish(self, incoming: Path, name: str) -> None:
-        """Give a file its name. A link fails where the name is taken: exactly one writer wins."""
+    def _placed(self, name: str, place: Callable[[Path], object]) -> None:
         path = self._path(name)
-        for last in (*[False] * 9, True):
+        for tries_left in reversed(range(10)):
             try:
                 with suppress(FileExistsError, FileNotFoundError):  # half made, half removed
                     path.parent.mkdir(parents=True, exist_ok=True)
-                path.hardlink_to(incoming)
-            except FileExistsError:
-                raise ObjectExists(name) from None
-            except FileNotFoundError:  # a delete removed the folder, which it found empty
-                if last:
+                place(path)
+            except FileNotFoundError:  # a sweep removed the folder, which it found empty
+                if not tries_left:
                     raise
             else:
                 return
@@ -280,23 +318,26 @@ class LocalStorage:
         properties = json.dumps(
             {
                 "content_type": stored.content_type,
-                "cache_control": stored.cache_control,
                 "etag": stored.etag,
                 "metadata": dict(stored.metadata),
             }
         ).encode("ascii")
-        return properties + len(properties).to_bytes(4) + self._MARK
+        crc32 = zlib.crc32(properties).to_bytes(4)
+        return properties + crc32 + len(properties).to_bytes(4) + self._MARK
 
     def _read_properties(self, file: BinaryIO, name: str) -> StoredObject:
         file_bytes = file.seek(0, os.SEEK_END)
         file.seek(max(file_bytes - self._END_BYTES, 0))
         end = file.read()
-        size_bytes = file_bytes - self._END_BYTES - int.from_bytes(end[:4])
-        if end[4:] != self._MARK or size_bytes < 0:
+        size_bytes = file_bytes - self._END_BYTES - int.from_bytes(end[4:8])
+        if end[8:] != self._MARK or not 0 <= size_bytes <= MAX_OBJECT_BYTES:
             raise StorageUnavailable(f"{name} in {self.location} was not written by this program")
         file.seek(size_bytes)
-        properties = json.loads(file.read(int.from_bytes(end[:4])))
-        return StoredObject(name=name, size_bytes=size_bytes, **properties)
+        properties = file.read(min(int.from_bytes(end[4:8]), MAX_OBJECT_BYTES))
+        if zlib.crc32(properties).to_bytes(4) != end[:4]:
+            raise StorageUnavailable(f"{name} in {self.location} is damaged")
+        stored = StoredObject(name=name, size_bytes=size_bytes, **json.loads(properties))
+        return _not_deleted(stored)
 
     @contextmanager
     def _opened(self, verb: str, name: str) -> Iterator[BinaryIO]:
@@ -310,11 +351,23 @@ class LocalStorage:
 
     @contextmanager
     def _translated(self, verb: str, name: str) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            reason = f"{verb} {name} in {self.location}: {_shortened(error)}"
-            raise StorageUnavailable(reason) from error
+        _checked(name)  # else a mistake of the program would count as a failure of the folder
+        with self._circuit.operation(_failure_code):
+            try:
+                yield
+            except OSError as error:
+                reason = f"{verb} {name} in {self.location}: {_shortened(error)}"
+                raise StorageUnavailable(reason) from error
+
+
+@contextmanager
+def _collected(failures: list[OSError]) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        pass  # it went meanwhile
+    except OSError as error:
+        failures.append(error)
 
 
 class BucketStorage:
@@ -343,41 +396,46 @@ class BucketStorage:
         self.attempt_timeout_s = attempt_timeout_s
         self._max_operations = max_operations
         self._workers = ThreadPoolExecutor(max_operations, thread_name_prefix="storage")
+        # An operation that fails in the second half of its time has tried until the end of it.
+        self._circuit = Circuit(slow_s=timeout_s / 2)
         self._connecting = threading.Lock()
         self._connected: Bucket | None = None
 
     def put(
-        self,
-        name: str,
-        data: bytes,
-        *,
-        content_type: str,
-        cache_control: str,
-        metadata: Mapping[str, str],
+        self, name: str, data: bytes, *, content_type: str, metadata: Mapping[str, str]
     ) -> StoredObject:
-        """Create an object (see Storage.put): one request up to 8 MiB, two above.
-
-        Where an answer got lost and the next attempt finds the name taken, a further request tells
-        whether the object is the one that was sent: then this is success.
-        """
-        stored = _described(_checked(name), data, content_type, cache_control, metadata)
-        return self._run("put", name, lambda operation: self._put(operation, stored, data))
+        """Create an object (see Storage.put): one request."""
+        stored = _described(name, data, content_type, metadata)
+        upload = functools.partial(_upload, stored, data, if_generation_match=0)
+        self._run("put", name, lambda operation: self._put(operation, stored, upload))
+        return stored
 
     def get(self, name: str) -> tuple[StoredObject, bytes]:
         """Return an object with its bytes (see Storage.get)."""
-        return self._run("get", _checked(name), self._get)
+        return self._run("get", name, self._get)
 
     def stat(self, name: str) -> StoredObject:
         """Return an object without its bytes (see Storage.stat)."""
-        return self._run("stat", _checked(name), self._stat)
+        return self._run("stat", name, self._stat)
 
-    def delete(self, name: str) -> None:
-        """Delete an object (see Storage.delete)."""
-        with suppress(ObjectNotFound):
-            self._run("delete", _checked(name), self._delete)
+    def delete(self, name: str, *, must_exist: bool = False) -> None:
+        """Leave a tombstone (see Storage.delete): one request.
 
-    def sweep(self, *, max_age_s: float) -> None:
+        Soon after a put, storage may ask to try again (429): it takes one write a second and name.
+        Source: https://cloud.google.com/storage/quotas#objects
+        """
+        tombstone = _described(name, b"", TOMBSTONE, {})
+        condition = {"if_generation_not_match": 0} if must_exist else {}
+        upload = functools.partial(_upload, tombstone, b"", **condition)
+        self._run("delete", name, lambda operation: self._put(operation, tombstone, upload))
+
+    def sweep(self, has_ended: Callable[[str], bool]) -> None:
         """Do nothing: the bucket's lifecycle rule does (see Storage.sweep)."""
+
+    @property
+    def state(self) -> StorageState:
+        """What became of the operations so far (see Storage.state)."""
+        return self._circuit.state
 
     def warm_up(self) -> None:
         """Import the client and find the credentials; what fails, the first operation reports."""
@@ -391,16 +449,17 @@ class BucketStorage:
 
     def _run(self, verb: str, name: str, work: Callable[[_Operation], T]) -> T:
         """Do the work in a thread: the only way to bound name resolution and a trickling answer."""
-        operation = self._operation(verb, name)
-        future = self._workers.submit(work, operation)
-        try:
-            return future.result(self.timeout_s)
-        except TimeoutError:
-            # The thread ends soon by its own timeouts, and begins no further attempt.
-            reason = f"{operation} in {self.location}: nothing within {self.timeout_s:g} s"
-            if operation.failure is not None:
-                reason += f", after {_shortened(operation.failure)}"
-            raise StorageUnavailable(reason) from operation.failure
+        operation = self._operation(verb, _checked(name))
+        with self._circuit.operation(_failure_code):
+            future = self._workers.submit(work, operation)
+            try:
+                return future.result(self.timeout_s)
+            except TimeoutError as error:
+                # The thread ends soon by its own timeouts, and begins no further attempt.
+                reason = f"{operation} in {self.location}: nothing within {self.timeout_s:g} s"
+                if operation.failure is not None:
+                    reason += f", after {_shortened(operation.failure)}"
+                raise StorageUnavailable(reason) from operation.failure or error
 
     def _attempted(self, operation: _Operation, request: Callable[[Bucket, float], T]) -> T:
         while True:
@@ -414,18 +473,11 @@ class BucketStorage:
                     raise self._translated(operation, error) from error
             time.sleep(pause_s)
 
-    def _put(self, operation: _Operation, stored: StoredObject, data: bytes) -> StoredObject:
-        try:
-            blob = self._attempted(operation, functools.partial(_upload, stored, data))
-        except ObjectExists:
-            # The first attempt met another's object. A later one may have met its own: an answer
-            # can get lost after the object was created.
-            if operation.attempts == 1 or self._stat(operation) != stored:
-                raise
-        else:
-            if _etag(blob) != stored.etag:
-                raise StorageUnavailable(f"{operation} in {self.location}: other bytes arrived")
-        return stored
+    def _put(
+        self, operation: _Operation, stored: StoredObject, upload: Callable[[Bucket, float], Blob]
+    ) -> None:
+        if _etag(self._attempted(operation, upload)) != stored.etag:
+            raise StorageUnavailable(f"{operation} in {self.location}: other bytes arrived")
 
     def _get(self, operation: _Operation) -> tuple[StoredObject, bytes]:
         blob, data = self._attempted(operation, functools.partial(_download, operation))
@@ -433,22 +485,20 @@ class BucketStorage:
             # The client compares the checksum where there is one. An answer without did not come
             # from storage: a proxy's page must not go out as a picture.
             raise StorageUnavailable(f"{operation} in {self.location}: answer without checksum")
-        cache_control = blob.cache_control or ""
-        return _described(operation.name, data, blob.content_type, cache_control, {}), data
+        return _not_deleted(_described(operation.name, data, blob.content_type, {})), data
 
     def _stat(self, operation: _Operation) -> StoredObject:
         blob = self._attempted(operation, functools.partial(_reload, operation.name))
-        return StoredObject(
-            name=operation.name,
-            size_bytes=blob.size,
-            content_type=blob.content_type,
-            cache_control=blob.cache_control or "",
-            etag=_etag(blob),
-            metadata=blob.metadata or {},
+        operation.ensure_size(blob.size)
+        return _not_deleted(
+            StoredObject(
+                name=operation.name,
+                size_bytes=blob.size,
+                content_type=blob.content_type,
+                etag=_etag(blob),
+                metadata=blob.metadata or {},
+            )
         )
-
-    def _delete(self, operation: _Operation) -> None:
-        self._attempted(operation, functools.partial(_delete, operation.name))
 
     def _bucket(self, operation: _Operation) -> Bucket:
         """Return the one client's bucket, made by the first caller while the others wait."""
@@ -464,10 +514,11 @@ class BucketStorage:
     def _translated(self, operation: _Operation, error: Exception) -> ShareImageError:
         status, reason = _status(error), f"{operation} in {self.location}: {_shortened(error)}"
         if status == HTTPStatus.PRECONDITION_FAILED:
-            return ObjectExists(operation.name)
+            is_put = operation.verb == "put"
+            return ObjectExists(operation.name) if is_put else ObjectNotFound(reason)
         if status != HTTPStatus.NOT_FOUND:
             return StorageUnavailable(reason)
-        if operation.creates or _NO_BUCKET in str(error):
+        if operation.verb in {"put", "delete"} or _NO_BUCKET in str(error):
             return StorageUnavailable(f"bucket {self.location} does not exist: {reason}")
         return ObjectNotFound(reason)
 
@@ -476,16 +527,15 @@ class _Operation:
     """One operation: what it is, what it has tried, and the time it has left."""
 
     def __init__(self, verb: str, name: str, *, timeout_s: float, attempt_timeout_s: float) -> None:
+        self.verb = verb
         self.name = name
-        self.creates = verb == "put"
         self.attempts = 0
         self.failure: Exception | None = None
-        self._verb = verb
         self._ends_s = time.monotonic() + timeout_s
         self._attempt_timeout_s = attempt_timeout_s
 
     def __str__(self) -> str:
-        return f"{self._verb} {self.name} (attempt {self.attempts})"
+        return f"{self.verb} {self.name} (attempt {self.attempts})"
 
     def left_s(self) -> float:
         return self._ends_s - time.monotonic()
@@ -498,6 +548,10 @@ class _Operation:
         if self.left_s() < _LEAST_S:
             raise TimeoutError("no time left")
 
+    def ensure_size(self, size_bytes: int) -> None:
+        if size_bytes > MAX_OBJECT_BYTES:
+            raise StorageUnavailable(f"{self}: {size_bytes} bytes were not put by this program")
+
     def pause_s(self) -> float:
         """Return the pause before the next attempt: from 0.1 s, doubling up to 2 s, scattered."""
         longest_s = min(0.1 * 2.0 ** (self.attempts - 1), 2.0)
@@ -505,7 +559,7 @@ class _Operation:
 
 
 class _Sink(io.BytesIO):
-    """Receives a download and ends it once nobody waits for it any more."""
+    """Receives a download; ends it after the caller timed out, and above MAX_OBJECT_BYTES."""
 
     def __init__(self, operation: _Operation) -> None:
         super().__init__()
@@ -513,6 +567,7 @@ class _Sink(io.BytesIO):
 
     def write(self, chunk: ReadableBuffer, /) -> int:
         self._operation.ensure_time_is_left()
+        self._operation.ensure_size(self.tell() + len(memoryview(chunk)))
         return super().write(chunk)
 
 
@@ -577,7 +632,7 @@ def vendor_errors() -> tuple[type[Exception], ...]:
     return _vendor().errors
 
 
-def _status(error: Exception) -> int | None:
+def _status(error: BaseException) -> int | None:
     code = getattr(error, "code", None)
     if not isinstance(code, int):
         code = getattr(getattr(error, "response", None), "status_code", None)
@@ -591,21 +646,27 @@ def _is_transient(error: Exception) -> bool:
     return isinstance(error, _vendor().transient) or getattr(error, "retryable", False)
 
 
+def _failure_code(error: BaseException) -> str:
+    cause = error.__cause__ or error
+    return str(_status(cause) or type(cause).__name__)
+
+
 def _shortened(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"[:_REASON_CHARS]
 
 
-def _upload(stored: StoredObject, data: bytes, bucket: Bucket, timeout_s: float) -> Blob:
+def _upload(
+    stored: StoredObject, data: bytes, bucket: Bucket, timeout_s: float, **condition: int
+) -> Blob:
     blob = bucket.blob(stored.name)
-    blob.cache_control = stored.cache_control
     blob.metadata = dict(stored.metadata)
     blob.upload_from_string(
         data,
         content_type=stored.content_type,
-        if_generation_match=0,  # only if there is none
         checksum="auto",
         retry=None,
         timeout=timeout_s,
+        **condition,
     )
     return blob
 
@@ -620,10 +681,6 @@ def _reload(name: str, bucket: Bucket, timeout_s: float) -> Blob:
     blob = bucket.blob(name)
     blob.reload(retry=None, timeout=timeout_s)
     return blob
-
-
-def _delete(name: str, bucket: Bucket, timeout_s: float) -> None:
-    bucket.blob(name).delete(retry=None, timeout=timeout_s)
 
 
 def _etag(blob: Blob) -> str:

@@ -10,6 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from config import load_settings
 from errors import ConfigurationError, NotFound, StorageUnavailable
 from guards import MemoryBudget
+from logs import Log
 from shares import Shares
 from storage import open_storage
 
@@ -18,7 +19,8 @@ def main(texts: list[str]) -> int:
     """Delete each share, and return the exit status: 0 when all of them are gone."""
     settings = load_settings()
     storage = open_storage(settings)
-    shares = Shares(storage, MemoryBudget(0, max_waiting=0), settings)
+    log = Log(settings.log_level, project_id=settings.project_id)
+    shares = Shares(storage, MemoryBudget(0, max_waiting=0), settings, log)
     failed = 0
     for text in texts:
         try:

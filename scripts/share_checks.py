@@ -159,11 +159,11 @@ def delete(run: Run) -> str:
     for link in ("url", "card_url", "page_url"):
         # To a cache in front, the query makes it a place that it has not seen.
         answer = run.client.ask("GET", f"{made[link]}?deleted")
-        run.expect(f"GET {made[link]} after DELETE", answer, HTTPStatus.NOT_FOUND)
+        run.expect(f"GET {made[link]} after DELETE", answer, HTTPStatus.GONE)
     path = f"{SHARE}/{made['share_id']}"
     wrong = run.client.ask("DELETE", path, {"Authorization": f"Bearer {NOBODYS}"})
     run.expect("DELETE with a wrong token", wrong, HTTPStatus.FORBIDDEN)
-    return "picture, card and page are 404; all shares are taken back"
+    return "picture, card and page are 410; all shares are taken back"
 
 
 def take_back(run: Run) -> list[str]:

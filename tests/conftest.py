@@ -28,6 +28,7 @@ LONGEST_FIRST = (
     "test_resilience.py",
     "test_browser_client.py",
     "test_storage.py",
+    "test_objects.py",
     "test_browser_element.py",
     "test_browser_demo.py",
     "test_deploy.py",

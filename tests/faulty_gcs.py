@@ -7,6 +7,7 @@
     LoseAnswer, ResetDuringAnswer                      cut after the emulator has carried it out
     Slow        answer late                            Trickle answer byte by byte
     Corrupt     alter one byte of the answer's body
+    Act         do anything before, after or instead of carrying the request out
 
 Each request takes the next fault that is meant for it, in the order in which they were added; a
 request without one passes through untouched. Requests are counted before anything goes wrong.
@@ -160,6 +161,30 @@ class Corrupt(Fault):
         reply = exchange.forward()
         body = reply.body[:-1] + bytes([reply.body[-1] ^ 1])
         exchange.answer(Reply(reply.status, reply.headers, body))
+
+
+class NoAnswerError(Exception):
+    """The client gets no answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Act(Fault):
+    """Call act with a function that has the emulator carry the request out, now or later.
+
+    Then answer what the emulator answered; cut the connection where act raises NoAnswerError.
+    """
+
+    act: Callable[[Callable[[], None]], None]
+
+    def strike(self, exchange: Exchange) -> None:
+        replies: list[Reply] = []
+        exchange.read_body()
+        try:
+            self.act(lambda: replies.append(exchange.forward()))
+        except NoAnswerError:
+            exchange.reset()
+        else:
+            exchange.answer(replies[0])
 
 
 class Exchange(BaseHTTPRequestHandler):

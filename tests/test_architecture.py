@@ -42,6 +42,7 @@ ORDER = (
     "guards",
     "source",
     "config",
+    "circuit",
     "logs",
     "errors",
 )

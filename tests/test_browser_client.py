@@ -527,7 +527,7 @@ def test_the_picture_is_saved_as_it_is(sharer: Page) -> None:
 def test_a_share_is_taken_back_once_and_again(sharer: Page) -> None:
     sharer.evaluate("client.deleteShare(share)")
     sharer.evaluate("client.deleteShare(share)")
-    assert httpx.get(sharer.evaluate("share.url")).status_code == 404
+    assert httpx.get(sharer.evaluate("share.url")).status_code == 410
 
 
 def test_a_share_is_not_taken_back_with_another_token(sharer: Page) -> None:

@@ -148,7 +148,7 @@ def test_deleting_takes_every_picture_back(demo: Page) -> None:
     expect(demo.get_by_role("status")).to_have_text("The picture is deleted.")
     expect(demo.locator("#result")).to_be_hidden()
     deadline = time.monotonic() + 5
-    while any(httpx.get(url).status_code != 404 for url in urls):
+    while any(httpx.get(url).status_code != 410 for url in urls):
         assert time.monotonic() < deadline
         demo.wait_for_timeout(50)
 

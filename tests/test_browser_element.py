@@ -336,7 +336,7 @@ def test_the_share_is_deleted_by_its_button(shop: Page, photo_file: Path) -> Non
     shop.get_by_role("button", name="Delete").click()
     state(shop, "idle")
     expect(shop.get_by_role("status")).to_have_text("The picture is deleted.")
-    assert httpx.get(page_url).status_code == 404
+    assert httpx.get(page_url).status_code == 410
 
 
 # ---- when it fails

@@ -388,6 +388,12 @@ def test_health_says_what_runs_and_how(client: FlaskClient) -> None:
     assert health["status"] == "ok"
     assert health["storage"]["backend"] == "local"
     assert len(health["source"]) == 64
+    assert health["storage_state"] == {
+        "last_success_at": None,
+        "last_failure_at": None,
+        "last_failure_code": None,
+        "circuit": "closed",
+    }
     assert {"main.py", "openapi.json", "requirements.txt"} <= set(health["source_files"])
     assert not [n for n in health["source_files"] if n.startswith(("tests", "scripts", "."))]
 
@@ -558,6 +564,8 @@ def test_a_storage_that_refuses_is_the_contracts_503(
         "code": "storage_unavailable",
     }
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    state = client.get("/health").get_json()["storage_state"]
+    assert (state["last_success_at"], state["last_failure_code"]) == (None, "NotADirectoryError")
 
 
 def test_our_own_mistakes_are_logged_and_leak_nothing(

@@ -9,11 +9,14 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, parse_qsl, urlsplit
+from uuid import UUID
 
 import pytest
 from keys import uuid7
 from PIL import Image
 from test_main import SHARE, post
+
+from shares import share_id_of
 
 if TYPE_CHECKING:
     from conftest import MakeClient
@@ -338,7 +341,33 @@ class TestDelete:
         for _ in range(2):
             assert self.delete(shop, shared["share_id"], shared["delete_token"]) == 204
         for path in ("", ".jpg", "/card.jpg"):
-            assert shop.get(f"/s/{shared['share_id']}{path}").status_code == 404
+            for answer in (shop.get, shop.head):
+                gone = answer(f"/s/{shared['share_id']}{path}")
+                assert (gone.status_code, gone.headers["Cache-Control"]) == (410, "no-store")
+        page = Page(shop.get(f"/s/{shared['share_id']}", headers=BROWSER).text)
+        assert page.images == []  # the card is gone, too
+
+    def test_a_share_that_was_taken_back_cannot_be_posted_again(
+        self, shop: FlaskClient, photo: bytes
+    ) -> None:
+        headers = {"Idempotency-Key": uuid7()}
+        shared = post(shop, photo, platform="email", headers=headers).get_json()
+        assert self.delete(shop, shared["share_id"], shared["delete_token"]) == 204
+        again = post(shop, photo, platform="email", headers=headers)
+        assert (again.status_code, again.get_json()["code"]) == (410, "gone")
+
+    def test_taking_back_what_is_not_there_yet_counts_as_a_share(
+        self, make_client: MakeClient, photo: bytes
+    ) -> None:
+        client = make_client(RATE_LIMIT="2/hour")
+        shared = share(client, photo)
+        for _ in range(3):
+            assert self.delete(client, shared["share_id"], shared["delete_token"]) == 204
+        statuses = [
+            self.delete(client, str(share_id_of(UUID(token))), token)
+            for token in (uuid7(), uuid7(age_s=700), uuid7())
+        ]
+        assert statuses == [204, 204, 429]
 
     def test_without_a_token_nothing_is_taken_back(self, shop: FlaskClient, photo: bytes) -> None:
         shared = share(shop, photo)

@@ -35,7 +35,7 @@ def test_a_share_is_gone_from_every_address(
     assert removed.returncode == 0
     assert f"{share_id}: gone from local storage" in removed.stdout
     for path in ("", ".jpg", "/card.jpg"):
-        assert client.get(f"/s/{share_id}{path}").status_code == 404
+        assert client.get(f"/s/{share_id}{path}").status_code == 410
     assert remove(tmp_path / "shares", share_id).returncode == 0
 
 

@@ -21,6 +21,7 @@ import time
 import uuid
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -42,9 +43,17 @@ from faulty_gcs import (
 from gcs_server import running_gcs_server
 
 import storage
+from circuit import StorageState
 from config import load_settings
-from errors import ObjectExists, ObjectNotFound, StorageUnavailable
-from storage import BucketStorage, LocalStorage, Storage, StoredObject, open_storage
+from errors import ObjectDeleted, ObjectExists, ObjectNotFound, StorageUnavailable
+from storage import (
+    MAX_OBJECT_BYTES,
+    BucketStorage,
+    LocalStorage,
+    Storage,
+    StoredObject,
+    open_storage,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -92,13 +101,7 @@ def either(request: pytest.FixtureRequest) -> Storage:
 def put(
     store: Storage, name: str = NAME, data: bytes = DATA, metadata: dict[str, str] = METADATA
 ) -> StoredObject:
-    return store.put(
-        name,
-        data,
-        content_type="image/jpeg",
-        cache_control="private, max-age=300",
-        metadata=metadata,
-    )
+    return store.put(name, data, content_type="image/jpeg", metadata=metadata)
 
 
 def in_threads(count: int, call: Callable[[int], object]) -> list[object]:
@@ -122,7 +125,6 @@ class TestContract:
         assert stored.name == NAME
         assert stored.size_bytes == len(DATA)
         assert stored.content_type == "image/jpeg"
-        assert stored.cache_control == "private, max-age=300"
         assert stored.metadata == METADATA
 
     def test_get_returns_the_bytes_and_the_description_without_metadata(
@@ -132,7 +134,7 @@ class TestContract:
         found, data = either.get(NAME)
         assert data == DATA
         assert found.metadata == {}
-        assert (found.content_type, found.cache_control) == ("image/jpeg", "private, max-age=300")
+        assert found.content_type == "image/jpeg"
         assert found.size_bytes == len(DATA)
 
     def test_stat_returns_what_put_returned(self, either: Storage) -> None:
@@ -156,11 +158,15 @@ class TestContract:
         put(either, metadata={})
         assert either.stat(NAME).metadata == {}
 
-    @pytest.mark.parametrize("size_bytes", [0, 1, 9_000_000])
+    @pytest.mark.parametrize("size_bytes", [0, 1, MAX_OBJECT_BYTES])
     def test_any_size_comes_back_whole(self, either: Storage, size_bytes: int) -> None:
         data = (DATA * (size_bytes // len(DATA) + 1))[:size_bytes]
         put(either, data=data)
         assert either.get(NAME)[1] == data
+
+    def test_a_byte_more_is_a_mistake_of_the_program(self, either: Storage) -> None:
+        with pytest.raises(ValueError, match="4000001 bytes"):
+            put(either, data=bytes(MAX_OBJECT_BYTES + 1))
 
     def test_an_object_is_never_replaced(self, either: Storage) -> None:
         first = put(either)
@@ -190,15 +196,40 @@ class TestContract:
             with pytest.raises(ObjectNotFound):
                 either.stat(name)
 
-    def test_delete_may_be_repeated_and_frees_the_name(self, either: Storage) -> None:
-        either.delete(NAME)
-        put(either)
-        either.delete(NAME)
-        either.delete(NAME)
+    @pytest.mark.parametrize("is_stored", [True, False])
+    def test_what_was_deleted_can_be_neither_read_nor_put_again(
+        self, either: Storage, *, is_stored: bool
+    ) -> None:
+        if is_stored:
+            put(either)
+        for must_exist in (False, False, True):  # a tombstone is something that exists
+            either.delete(NAME, must_exist=must_exist)
+            for read in (either.get, either.stat):
+                with pytest.raises(ObjectDeleted):
+                    read(NAME)
+            with pytest.raises(ObjectExists):
+                put(either)
+
+    def test_where_nothing_exists_delete_may_be_told_to_leave_it_so(self, either: Storage) -> None:
         with pytest.raises(ObjectNotFound):
+            either.delete(NAME, must_exist=True)
+        put(either)
+        either.delete(NAME, must_exist=True)
+        with pytest.raises(ObjectDeleted):
             either.get(NAME)
-        put(either, data=b"new")
-        assert either.get(NAME)[1] == b"new"
+
+    def test_of_a_put_and_a_delete_at_once_the_delete_wins(self, either: Storage) -> None:
+        in_threads(8, lambda index: put(either) if index % 2 else either.delete(NAME))
+        with pytest.raises(ObjectDeleted):
+            either.stat(NAME)
+
+    def test_its_state_tells_the_last_success_and_the_last_failure(self, either: Storage) -> None:
+        assert either.state == StorageState()
+        with pytest.raises(ObjectNotFound):  # an answer like any other
+            either.get(NAME)
+        state = either.state
+        assert datetime.fromisoformat(state.last_success_at or "").tzinfo is not None
+        assert (state.last_failure_at, state.circuit) == (None, "closed")
 
     def test_delete_leaves_its_neighbours(self, either: Storage) -> None:
         put(either, "shares/7f/a/picture.jpg")
@@ -267,19 +298,44 @@ class TestLocalStorage:
             put(folder)
         assert self.files(folder) == [NAME]
 
-    def test_delete_removes_the_folders_it_empties(self, folder: LocalStorage) -> None:
-        put(folder)
-        put(folder, "shares/7f/other/picture.jpg")
-        folder.delete(NAME)
-        assert sorted(p.name for p in (Path(folder.location) / "shares/7f").iterdir()) == ["other"]
-        folder.delete("shares/7f/other/picture.jpg")
-        assert not (Path(folder.location) / "shares").exists()
+    def test_the_sweep_removes_every_name_that_has_ended_and_the_folders_it_empties(
+        self, folder: LocalStorage
+    ) -> None:
+        names = [f"shares/{n % 16:x}0/{n}/{rendition}" for n in range(270) for rendition in "ab"]
+        for name in names:
+            put(folder, name, b"x")
+        folder.delete("shares/00/0/a")
+        put(folder, "shares/00/0/c")
+        folder.sweep(names.__contains__)
+        assert self.files(folder) == ["shares/00/0/c"]
+        assert [p.name for p in (Path(folder.location) / "shares").iterdir()] == ["00"]
 
-    def test_a_put_survives_deletes_that_remove_its_folder(self, folder: LocalStorage) -> None:
+    def test_the_sweep_removes_what_a_killed_process_left_half_written(
+        self, folder: LocalStorage
+    ) -> None:
+        incoming = Path(folder.location) / ".incoming"
+        incoming.mkdir(parents=True)
+        for name, age_s in (("old", 3700), ("new", 3500)):
+            (incoming / name).write_bytes(b"half")
+            os.utime(incoming / name, (time.time() - age_s,) * 2)
+        folder.sweep(lambda _: False)
+        assert self.files(folder) == [".incoming/new"]
+
+    def test_what_the_sweep_cannot_remove_is_named_and_stops_nothing(
+        self, folder: LocalStorage
+    ) -> None:
+        (Path(folder.location) / ".incoming" / "a-folder").mkdir(parents=True)
+        os.utime(Path(folder.location) / ".incoming" / "a-folder", (0, 0))
+        put(folder)
+        with pytest.raises(StorageUnavailable, match=r"1 files stay, such as: .*a-folder"):
+            folder.sweep(NAME.__eq__)
+        assert self.files(folder) == []
+
+    def test_a_put_survives_sweeps_that_remove_its_folder(self, folder: LocalStorage) -> None:
         def come_and_go(index: int) -> None:
-            for _ in range(100):
-                put(folder, f"shares/7f/{index}", b"x")
-                folder.delete(f"shares/7f/{index}")
+            for n in range(60):
+                put(folder, f"shares/7f/{index}/{n}", b"x")
+                folder.sweep(lambda name: name.startswith(f"shares/7f/{index}/"))
 
         assert in_threads(6, come_and_go) == [None] * 6
 
@@ -302,8 +358,8 @@ class TestLocalStorage:
             b"",
             b"x",
             b"a picture from elsewhere" * 9,
-            b"\xff" * 4 + b"share-image/1\n",
-            b"data{}\0\0\0\2share-image/0\n",
+            b"\xff" * 8 + b"share-image/2\n",
+            b"data{}\0\0\0\0\0\0\0\2share-image/1\n",
         ],
     )
     def test_a_file_of_another_program_is_no_object(
@@ -314,12 +370,31 @@ class TestLocalStorage:
         with pytest.raises(StorageUnavailable, match="not written by this program"):
             folder.get("stray.jpg")
 
-    def test_half_a_file_is_no_object(self, folder: LocalStorage) -> None:
+    def test_a_damaged_file_is_unavailable_wherever_it_is_damaged(
+        self, folder: LocalStorage
+    ) -> None:
         put(folder)
         path = Path(folder.location) / NAME
-        path.write_bytes(path.read_bytes()[:-1])
+        whole = path.read_bytes()
+        for place in (0, len(DATA) - 1, len(DATA), *range(len(DATA) + 5, len(whole), 7)):
+            path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+            with pytest.raises(StorageUnavailable, match=r"damaged|not written by this program"):
+                folder.get(NAME)
+        path.write_bytes(whole[:-1])
         with pytest.raises(StorageUnavailable):
-            folder.get(NAME)
+            folder.stat(NAME)
+
+    def test_a_huge_file_is_unavailable_and_not_read(self, folder: LocalStorage) -> None:
+        put(folder)
+        path = Path(folder.location) / NAME
+        end = path.read_bytes()[len(DATA) :]
+        with path.open("wb") as file:
+            file.truncate(10_000_000_000)  # a hole: it takes no space
+            file.seek(0, os.SEEK_END)
+            file.write(end)
+        for read in (folder.get, folder.stat):
+            with pytest.raises(StorageUnavailable):
+                read(NAME)
 
     def test_a_folder_that_cannot_be_is_unavailable(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_bytes(b"")
@@ -344,7 +419,7 @@ class TestLocalStorage:
             "folder = LocalStorage(pathlib.Path(sys.argv[1]))\n"
             "for n in itertools.count():\n"
             "    folder.put(f'shares/{n}', bytes([n % 256]) * 3_000_000,"
-            " content_type='', cache_control='', metadata={'n': str(n)})\n"
+            " content_type='', metadata={'n': str(n)})\n"
         )
         with subprocess.Popen([sys.executable, "-c", program, folder.location], cwd=ROOT) as child:
             wait_until((Path(folder.location) / "shares/5").exists)
@@ -359,7 +434,7 @@ class TestLocalStorage:
         program = (
             "import pathlib, sys; from storage import LocalStorage\n"
             "folder = LocalStorage(pathlib.Path(sys.argv[1])); folder.warm_up()\n"
-            "folder.put('a', b'', content_type='', cache_control='', metadata={})\n"
+            "folder.put('a', b'', content_type='', metadata={})\n"
             "heavy = {'google.auth', 'google.cloud.storage', 'requests', 'urllib3'}\n"
             "sys.exit(', '.join(heavy & set(sys.modules)) or None)\n"
         )
@@ -399,7 +474,7 @@ class TestBucketRequests:
 
     @pytest.mark.parametrize(
         ("verb", "method"),
-        [("put", "POST"), ("get", "GET"), ("stat", "GET"), ("delete", "DELETE")],
+        [("put", "POST"), ("get", "GET"), ("stat", "GET"), ("delete", "POST")],
     )
     def test_an_operation_is_one_request_the_first_of_a_client_included(
         self, prepared: BucketStorage, faulty: FaultyGcs, verb: str, method: str
@@ -430,19 +505,21 @@ class TestBucketRequests:
         assert sent.pop("crc32c")
         assert sent == {
             "name": NAME,
-            "cacheControl": "private, max-age=300",
             "metadata": {"platform": "\u017c"},
         }
         assert body.startswith(b"picture\r\n")
 
-    def test_above_8_mib_put_takes_two_requests(
-        self, bucket: BucketStorage, faulty: FaultyGcs
+    @pytest.mark.parametrize("must_exist", [True, False])
+    def test_a_tombstone_replaces_what_there_is_and_says_what_it_is(
+        self, bucket: BucketStorage, faulty: FaultyGcs, *, must_exist: bool
     ) -> None:
-        put(bucket, "small", bytes(8 * 1024 * 1024))
-        assert len(faulty.requests) == 1
+        put(bucket)
         faulty.clear()
-        put(bucket, "large", bytes(8 * 1024 * 1024 + 1))
-        assert len(faulty.requests) <= 2
+        bucket.delete(NAME, must_exist=must_exist)
+        (request,) = faulty.requests
+        assert ("ifGenerationNotMatch=0" in request.path) == must_exist
+        assert "ifGenerationMatch" not in request.path
+        assert b"content-type: application/x-tombstone" in request.body_start
 
     def test_many_operations_at_once_keep_their_connections(
         self, bucket: BucketStorage, caplog: pytest.LogCaptureFixture
@@ -526,9 +603,9 @@ class TestBucketFaults:
         self, bucket: BucketStorage, faulty: FaultyGcs
     ) -> None:
         faulty.add(ResetDuringBody())
-        put(bucket, data=bytes(5_000_000))
+        put(bucket, data=bytes(MAX_OBJECT_BYTES))
         assert len(faulty.requests) == 2
-        assert bucket.get(NAME)[1] == bytes(5_000_000)
+        assert bucket.get(NAME)[1] == bytes(MAX_OBJECT_BYTES)
 
     @pytest.mark.parametrize("verb", READS)
     def test_an_answer_cut_in_the_middle_is_asked_for_again_from_its_start(
@@ -544,41 +621,31 @@ class TestBucketFaults:
     @pytest.mark.parametrize(
         "fault", [LoseAnswer(), ResetDuringAnswer()], ids=lambda fault: type(fault).__name__
     )
-    def test_an_answer_lost_after_the_object_was_made_is_success(
+    def test_a_put_whose_answer_got_lost_finds_its_own_object(
         self, bucket: BucketStorage, faulty: FaultyGcs, fault: Fault
     ) -> None:
         faulty.add(fault)
-        stored = put(bucket)
-        assert faulty.methods() == ["POST", "POST", "GET"]
-        assert stored == bucket.stat(NAME)
-
-    @pytest.mark.parametrize(
-        ("data", "metadata"), [(b"other", METADATA), (DATA, {**METADATA, "platform": "x"})]
-    )
-    def test_another_object_found_after_a_lost_answer_is_not_taken_for_ours(
-        self, bucket: BucketStorage, faulty: FaultyGcs, data: bytes, metadata: dict[str, str]
-    ) -> None:
-        put(bucket, data=data, metadata=metadata)
-        faulty.add(ResetAfterBody())
         with pytest.raises(ObjectExists):
             put(bucket)
-        assert bucket.get(NAME)[1] == data
-
-    def test_an_object_gone_after_a_lost_answer_is_unavailable(
-        self, bucket: BucketStorage, faulty: FaultyGcs
-    ) -> None:
-        faulty.add(LoseAnswer())
-        faulty.add(Answer(404), when=lambda request: request.method == "GET")
-        with pytest.raises(StorageUnavailable):
-            put(bucket)
+        assert faulty.methods() == ["POST", "POST"]
+        assert bucket.stat(NAME).metadata == METADATA
 
     @pytest.mark.parametrize("verb", ["get", "stat", "delete"])
-    def test_a_delete_whose_answer_got_lost_is_success(
+    def test_any_other_verb_whose_answer_got_lost_is_success(
         self, prepared: BucketStorage, faulty: FaultyGcs, verb: str
     ) -> None:
         faulty.add(LoseAnswer())
         call(prepared, verb)
         assert len(faulty.requests) == 2
+
+    def test_a_huge_object_is_unavailable_and_not_read_to_its_end(
+        self, bucket: BucketStorage, gcs: GcsServer, faulty: FaultyGcs
+    ) -> None:
+        gcs.put(bucket.location, NAME, bytes(MAX_OBJECT_BYTES + 1))
+        for read in (bucket.get, bucket.stat):
+            with pytest.raises(StorageUnavailable, match="not put by this program"):
+                read(NAME)
+        assert faulty.methods() == ["GET", "GET"]
 
     def test_altered_bytes_are_never_returned(
         self, bucket: BucketStorage, faulty: FaultyGcs
