@@ -16,10 +16,12 @@ import re
 import threading
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from errors import Busy, ImageTooComplex, OriginNotAllowed, TooManyRequests
+from late_import import LateImport
 from logs import note
 
 if TYPE_CHECKING:
@@ -135,16 +137,20 @@ class RateLimiter:
     """
 
     def __init__(self, limit: str, storage_uri: str) -> None:
-        self._limit = limit
-        self._storage_uri = storage_uri
-        self._lock = threading.Lock()
-        self._counters: _Counters | None = None
+        self._counters = LateImport(partial(_Counters, limit, storage_uri))
+        self._is_shared = storage_uri != "memory://"
 
     def warm_up(self) -> None:
         """Import what the first request would wait for; may run in a thread of its own."""
-        with self._lock:
-            if self._counters is None:
-                self._counters = _Counters(self._limit, self._storage_uri)
+        self._counters().ask_shared()
+
+    def health(self) -> dict[str, Any]:
+        """Return whether instances count together, and whether what they share answered last time.
+
+        answers: None before it is asked, and where nothing is shared.
+        """
+        answers = self._counters().shared_answers if self._counters.is_done else None
+        return {"shared": self._is_shared, "answers": answers}
 
     def count(self, client: str) -> dict[str, str]:
         """Count one request of a client, and return the header fields that tell what is left.
@@ -153,9 +159,7 @@ class RateLimiter:
 
         Raises: TooManyRequests.
         """
-        self.warm_up()
-        assert self._counters is not None  # noqa: S101 - what warm_up is for
-        allowed, limit, window = self._counters.hit(client)
+        allowed, limit, window = self._counters().hit(client)
         reset_s = max(1, round(window.reset_time - time.time()))
         headers = {
             "RateLimit-Policy": f'"share";q={limit.amount};w={limit.get_expiry()}',
@@ -178,6 +182,7 @@ class _Counters:
         self._failure = limits.errors.StorageError
         self._shared = None
         self._shared_again_at_s = 0.0
+        self.shared_answers: bool | None = None
         if storage_uri != "memory://":
             storage = limits.storage.storage_from_string(
                 storage_uri,
@@ -187,14 +192,23 @@ class _Counters:
             )
             self._shared = strategy(storage)
 
+    def ask_shared(self) -> None:
+        """Find out whether the shared storage answers."""
+        if self._shared is not None:
+            self.shared_answers = self._shared.storage.check()
+
     def hit(self, client: str) -> tuple[bool, RateLimitItem, WindowStats]:
         """Return whether a request is within the limit, the limit, and what is left of it."""
         if self._shared is not None and time.monotonic() >= self._shared_again_at_s:
             try:
-                return self._hit(self._shared, client)
+                counted = self._hit(self._shared, client)
             except self._failure as error:
+                self.shared_answers = False
                 self._shared_again_at_s = time.monotonic() + SHARED_LIMIT_RETRY_S
                 note(rate_limit_storage=f"counting in memory: {type(error).__name__}")
+            else:
+                self.shared_answers = True
+                return counted
         return self._hit(self._own, client)
 
     def _hit(self, strategy: Strategy, client: str) -> tuple[bool, RateLimitItem, WindowStats]:

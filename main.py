@@ -22,6 +22,7 @@ import os
 import time
 import traceback
 from datetime import UTC, datetime
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from threading import Thread
@@ -71,6 +72,9 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent
 LOGGED_PATH_CHARS = 200
+# The worker's exit status at which gunicorn ends as a whole, instead of starting another one.
+# Source: https://github.com/benoitc/gunicorn/blob/23.0.0/gunicorn/arbiter.py (reap_workers)
+WORKER_BOOT_ERROR = 3
 IMPORTED_LATER_BYTES = 80_000_000  # the storage client with its threads and connections, decoders
 
 
@@ -93,10 +97,18 @@ class Service:
         self._log.write("INFO", "started", self._start_fields())
 
     def warm_up(self) -> None:
-        """Import what the first share needs, while the port opens already."""
-        with memory.importing():
-            self._storage.warm_up()
-            self._rate_limiter.warm_up()
+        """Import what the first share needs, while the port opens already.
+
+        A process that cannot would go on, healthy and broken: it ends instead, and says why.
+        """
+        try:
+            with memory.importing():
+                self._storage.warm_up()
+                self._rate_limiter.warm_up()
+        except Exception:  # noqa: BLE001 - whatever an import raises
+            fields = {"exception": traceback.format_exc()}
+            self._log.write("ERROR", "ended: cannot import what every share needs", fields)
+            os._exit(WORKER_BOOT_ERROR)  # sys.exit would end this thread alone
 
     def answer(self, request: Request) -> Response:
         """Return the answer to a request; whatever goes wrong, it is one of ours."""
@@ -183,7 +195,12 @@ class Service:
                 "source": source.source_digest(self._source_files),
                 "source_files": self._source_files,
                 "started_at": self._started_at.isoformat(timespec="milliseconds"),
-                "storage": {"backend": self._storage.kind, "location": self._storage.location},
+                "storage": {
+                    "backend": self._storage.kind,
+                    "location": self._storage.location,
+                    "ready": self._storage.is_ready,
+                },
+                "rate_limit": self._rate_limiter.health(),
                 "share_ttl_hours": settings.share_ttl.total_seconds() / 3600,
                 "allowed_origins": list(settings.allowed_origins),
                 "max_upload_bytes": settings.max_upload_bytes,
@@ -341,6 +358,11 @@ def _with_options(methods: Iterable[str]) -> tuple[str, ...]:
     return (*sorted(methods), "OPTIONS")
 
 
+def _warm_up_worker(arbiter_pid: int) -> None:
+    if os.getppid() == arbiter_pid:  # else a process that a worker forked, which serves nothing
+        Thread(target=service.warm_up, daemon=True).start()
+
+
 def _claim_framework_answers(app: flask.Flask) -> None:
     """Make the answers that the framework gives by itself ours: JSON, with CORS header fields.
 
@@ -352,8 +374,8 @@ def _claim_framework_answers(app: flask.Flask) -> None:
 
 memory.keep_freed_memory()
 service = Service(load_settings())
-# In the worker, not before: a thread of the process that forks would be cut off half way.
-os.register_at_fork(after_in_child=lambda: Thread(target=service.warm_up, daemon=True).start())
+# In gunicorn's workers, not before: a thread of the process that forks would be cut off half way.
+os.register_at_fork(after_in_child=partial(_warm_up_worker, os.getpid()))
 if flask.has_app_context():
     _claim_framework_answers(flask.current_app)
 memory.end_imports()

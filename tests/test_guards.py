@@ -132,6 +132,12 @@ class TestRateLimiter:
         with pytest.raises(TooManyRequests):
             limiter.count("1.2.3.4")
 
+    def test_it_tells_whether_the_shared_storage_answered_last_time(self) -> None:
+        limiter = RateLimiter("2/hour", f"redis://127.0.0.1:{free_port()}")
+        assert limiter.health() == {"shared": True, "answers": None}
+        limiter.warm_up()
+        assert limiter.health() == {"shared": True, "answers": False}
+
 
 class TestMemoryBudget:
     def test_what_fits_goes_at_once_up_to_the_last_byte(self) -> None:

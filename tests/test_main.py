@@ -356,7 +356,7 @@ def test_in_the_cloud_links_are_https(
 ) -> None:
     client = make_client(K_SERVICE="share-image", GCS_BUCKET_NAME="shares-test")
     answer = client.get("/health", headers={"Host": "x.run.app"})
-    assert answer.get_json()["storage"] == {"backend": "gcs", "location": "shares-test"}
+    assert answer.get_json()["storage"]["backend"] == "gcs"
     preflight = client.options("/", headers={"Origin": "https://x.run.app"})
     assert preflight.headers["Access-Control-Allow-Origin"] == "*"
 
@@ -364,7 +364,8 @@ def test_in_the_cloud_links_are_https(
 def test_health_says_what_runs_and_how(client: FlaskClient) -> None:
     health = client.get("/health").get_json()
     assert health["status"] == "ok"
-    assert health["storage"]["backend"] == "local"
+    assert (health["storage"]["backend"], health["storage"]["ready"]) == ("local", True)
+    assert health["rate_limit"] == {"shared": False, "answers": None}
     assert len(health["source"]) == 64
     assert {"main.py", "openapi.json", "requirements.txt"} <= set(health["source_files"])
     assert not [n for n in health["source_files"] if n.startswith(("tests", "scripts", "."))]

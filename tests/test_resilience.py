@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pictures
@@ -255,10 +255,17 @@ class TestRateLimit:
             second = stack.enter_context(serve(tmp_path / "b", env))
             urls = (first.url, second.url, first.url, second.url)
             assert [share(url, photo).status_code for url in urls] == [200, 200, 200, 429]
+            assert health(first)["rate_limit"] == {"shared": True, "answers": True}
             redis.kill()
             redis.wait()
             assert [share(first.url, photo).status_code for _ in range(4)] == [200, 200, 200, 429]
             assert first.log_text().count("counting in memory") == 1
+            assert health(first)["rate_limit"] == {"shared": True, "answers": False}
+
+
+def health(function: FunctionServer) -> dict[str, Any]:
+    answer: dict[str, Any] = httpx.get(f"{function.url}/health").json()
+    return answer
 
 
 @contextlib.contextmanager
