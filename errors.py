@@ -18,6 +18,7 @@
     ├── MethodNotAllowed            405 method_not_allowed
     ├── UploadTooSlow               408 upload_too_slow
     ├── Gone                        410 gone
+    ├── PreconditionFailed          412 precondition_failed
     ├── RangeNotSatisfiable         416 range_not_satisfiable
     ├── ObjectExists                500 (nothing is replaced; shares.py decides what it means)
     ├── InvalidFields               422 invalid_fields
@@ -210,6 +211,14 @@ class UploadTooSlow(ShareImageError):
     status = HTTPStatus.REQUEST_TIMEOUT
     code = "upload_too_slow"
     detail = "The upload took too long"
+
+
+class PreconditionFailed(ShareImageError):
+    """If-Match names other representations than the one there is (RFC 9110, section 15.5.13)."""
+
+    status = HTTPStatus.PRECONDITION_FAILED
+    code = "precondition_failed"
+    detail = "Precondition Failed"
 
 
 class RangeNotSatisfiable(ShareImageError):

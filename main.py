@@ -42,6 +42,7 @@ memory.begin_imports()
 import source
 from answers import Visit, cached, is_for_people, json_answer, sealed
 from assets import DEMO, Assets
+from conditional import conditional
 from config import VERSION, Settings, load_settings
 from errors import (
     BadRequest,
@@ -213,8 +214,7 @@ class Service:
         response = Response(self._openapi, content_type="application/json")
         response.headers["Cache-Control"] = "no-cache"
         response.add_etag()
-        response.make_conditional(request)
-        return response
+        return conditional(response, request)
 
     def _dispatch(self, request: Request, visit: Visit) -> Response:
         if not visit.base_url:

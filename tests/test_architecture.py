@@ -33,6 +33,7 @@ ORDER = (
     "answers",
     "pages",
     "assets",
+    "conditional",
     "shares",
     "uploads",
     *PIXELS,
@@ -48,8 +49,8 @@ ORDER = (
 
 # The modules that may import a dependency; every other dependency has no place in the program.
 PLACES = {
-    "flask": {"main", "answers", "uploads", "pages", "assets"},
-    "werkzeug": {"main", "pages"},
+    "flask": {"main", "answers", "uploads", "pages", "assets", "conditional"},
+    "werkzeug": {"main"},
     "multipart": {"uploads"},
     "jinja2": {"pages"},
     "markupsafe": {"pages"},

@@ -407,6 +407,7 @@ class TestPictures:
             ("bytes=0-99", slice(0, 100)),
             ("bytes=100-", slice(100, None)),
             ("bytes=-50", slice(-50, None)),
+            ("bytes=-99999999", slice(0, None)),
             ("bytes=0-99999999", slice(0, None)),
         ],
     )
@@ -429,6 +430,14 @@ class TestPictures:
         assert answer.status_code == 200
         assert answer.content_length == len(answer.data) == len(client.get(path).data)
 
+    def test_head_knows_no_ranges(self, client: FlaskClient, path: str) -> None:
+        whole = client.head(path)
+        answer = client.head(path, headers={"Range": "bytes=0-9"})
+        assert (answer.status_code, answer.headers["Content-Length"]) == (
+            200,
+            whole.headers["Content-Length"],
+        )
+
     def test_a_range_behind_the_end_is_told_the_size(self, client: FlaskClient, path: str) -> None:
         size = client.get(path).content_length
         answer = client.get(path, headers={"Range": "bytes=99999999-"})
@@ -436,9 +445,40 @@ class TestPictures:
         assert answer.headers["Content-Range"] == f"bytes */{size}"
         assert answer.get_json()["code"] == "range_not_satisfiable"
 
-    def test_a_stale_if_range_gets_the_whole(self, client: FlaskClient, path: str) -> None:
-        headers = {"Range": "bytes=0-9", "If-Range": '"x"'}
-        assert client.get(path, headers=headers).status_code == 200
+    def test_only_the_strong_etag_of_now_lets_if_range_have_its_part(
+        self, client: FlaskClient, path: str
+    ) -> None:
+        etag = client.get(path).headers["ETag"]
+        for sent, status in ((etag, 206), ('"x"', 200), (f"W/{etag}", 200)):
+            headers = {"Range": "bytes=0-9", "If-Range": sent}
+            assert client.get(path, headers=headers).status_code == status
+
+    @pytest.mark.parametrize("method", ["GET", "HEAD"])
+    def test_if_match_holds_for_the_etag_of_now_and_for_a_star(
+        self, client: FlaskClient, path: str, method: str
+    ) -> None:
+        etag = client.get(path).headers["ETag"]
+        for sent in (etag, f'"x", {etag}', "*"):
+            answer = client.open(path, method=method, headers={"If-Match": sent})
+            assert answer.status_code == 200
+        for sent in ('"x"', f"W/{etag}", ""):
+            answer = client.open(path, method=method, headers={"If-Match": sent})
+            assert answer.status_code == 412
+            assert answer.headers["Cache-Control"] == "no-store"
+            assert answer.content_type == "application/json"
+
+    def test_a_known_etag_wins_over_a_range(self, client: FlaskClient, path: str) -> None:
+        etag = client.get(path).headers["ETag"]
+        for asked in ("bytes=0-9", "bytes=99999999-"):
+            answer = client.get(path, headers={"If-None-Match": etag, "Range": asked})
+            assert (answer.status_code, answer.data) == (304, b"")
+            assert answer.headers["ETag"] == etag
+            assert "Content-Range" not in answer.headers
+
+    def test_a_failed_if_match_wins_over_all(self, client: FlaskClient, path: str) -> None:
+        etag = client.get(path).headers["ETag"]
+        headers = {"If-Match": '"x"', "If-None-Match": etag, "Range": "bytes=0-9"}
+        assert client.get(path, headers=headers).get_json()["code"] == "precondition_failed"
 
     def test_an_id_that_never_was_is_not_found(self, client: FlaskClient) -> None:
         for path in (
