@@ -66,6 +66,7 @@ from logs import Log, note, public_fields, request_line, stage
 from pages import Pages, picture_response
 from shares import CARD, PICTURE, Share, Shares, opens, parse_key
 from storage import open_storage
+from unread import bound_reading
 from uploads import body_bytes, parse_form
 
 if TYPE_CHECKING:
@@ -127,6 +128,7 @@ class Service:
             is_https = visit.base_url.startswith("https:")
             sealed(response, cors, is_https=is_https, environ=request.environ)
             self._write_line(request, response, line, time.perf_counter() - started)
+        bound_reading(response, request.environ, partial(self._write_cut, request))
         return response
 
     def create(self, request: Request, visit: Visit) -> Response:
@@ -301,6 +303,11 @@ class Service:
         }
         line.update(self._log.trace_fields(request.headers))
         self._log.write(severity, f"{request.method} {path} {status} {seconds * 1000:.0f} ms", line)
+
+    def _write_cut(self, request: Request, timeout_s: float) -> None:
+        message = f"{request.method} {request.path[:LOGGED_PATH_CHARS]} cut off"
+        fields = {"reason": f"the answer was not read within {timeout_s:.1f} s"}
+        self._log.write("WARNING", message, fields | self._log.trace_fields(request.headers))
 
 
 ROUTES = Map(

@@ -34,6 +34,7 @@ ORDER = (
     "pages",
     "assets",
     "conditional",
+    "unread",
     "shares",
     "uploads",
     *PIXELS,
@@ -49,7 +50,7 @@ ORDER = (
 
 # The modules that may import a dependency; every other dependency has no place in the program.
 PLACES = {
-    "flask": {"main", "answers", "uploads", "pages", "assets", "conditional"},
+    "flask": {"main", "answers", "uploads", "pages", "assets", "conditional", "unread"},
     "werkzeug": {"main"},
     "multipart": {"uploads"},
     "jinja2": {"pages"},
