@@ -42,6 +42,7 @@ memory.begin_imports()
 import source
 from answers import Visit, cached, is_for_people, json_answer, sealed
 from assets import DEMO, Assets
+from capacity import memory_limits
 from conditional import conditional
 from config import VERSION, Settings, load_settings
 from errors import (
@@ -97,6 +98,7 @@ class Service:
         self._source_files = source.digests(ROOT)
         self._openapi = (ROOT / "openapi.json").read_bytes()
         self._log.write("INFO", "started", self._start_fields())
+        self._warn_of_memory_limits()
 
     def warm_up(self) -> None:
         """Import what the first share needs, while the port opens already.
@@ -284,6 +286,13 @@ class Service:
             ],
             "settings": public_fields(self._settings),
         }
+
+    def _warn_of_memory_limits(self) -> None:
+        limits = memory_limits(self._settings.image, self._memory.budget_bytes)
+        if limits:
+            message = "memory allows fewer megapixels than MAX_MEGAPIXELS"
+            settings = "MEMORY_BUDGET_MB or the instance's memory, MAX_MEGAPIXELS, INPUT_FORMATS"
+            self._log.write("WARNING", message, {"megapixels": limits, "settings": settings})
 
     def _write_line(
         self, request: Request, response: Response, line: dict[str, Any], seconds: float

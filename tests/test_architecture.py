@@ -35,6 +35,7 @@ ORDER = (
     "assets",
     "conditional",
     "unread",
+    "capacity",
     "shares",
     "uploads",
     *PIXELS,
