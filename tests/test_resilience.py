@@ -296,7 +296,7 @@ class TestMemory:
         env = {"MEMORY_BUDGET_MB": str(budget_mb), "RATE_LIMIT": "100000/hour", "THREADS": "8"}
         with serve(tmp_path, env) as running, ThreadPoolExecutor(32) as pool:
             with watched_memory(running) as peak_bytes:
-                floods = [pool.submit(share, running.url, huge) for _ in range(32)]
+                floods = [pool.submit(share, running.url, huge) for _ in range(16)]
                 time.sleep(0.5)
                 small = [share(running.url, photo).status_code for _ in range(5)]
                 statuses = [flood.result().status_code for flood in floods]

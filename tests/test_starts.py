@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
-from function_server import ROOT, free_port, start
+from function_server import ROOT, clean_environ, free_port, start
 from gcs_server import running_gcs_server
 from starting import start_under_requests
 
@@ -51,6 +53,32 @@ def test_a_process_that_cannot_import_what_it_needs_ends_and_says_why_in_one_lin
     assert line["message"] == "ended: cannot import what every share needs"
     assert "half of it is missing" in line["exception"]
     assert not [text for text in lines if text.startswith(("Traceback", "  File"))]
+
+
+def test_a_worker_warms_up_and_what_it_forks_does_not(tmp_path: Path) -> None:
+    program = """
+import os, threading, main
+main.service.warm_up = lambda: os.write(1, b"warm ")
+if os.fork() == 0:  # gunicorn's worker
+    for thread in set(threading.enumerate()) - {threading.main_thread()}:
+        thread.join()
+    if os.fork() == 0:
+        for thread in set(threading.enumerate()) - {threading.main_thread()}:
+            thread.join()
+        os._exit(0)
+    os.wait()
+    os._exit(0)
+os.wait()
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env=clean_environ() | {"LOCAL_STORAGE_DIR": str(tmp_path)},
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )
+    assert run.stdout == b"warm "
 
 
 def test_an_import_happens_once_however_many_ask_for_it_at_once() -> None:
