@@ -81,6 +81,22 @@ os.wait()
     assert run.stdout == b"warm "
 
 
+def test_a_bucket_is_ready_once_its_client_is_imported() -> None:
+    program = (
+        "import storage; bucket = storage.BucketStorage('shares-test')\n"
+        "print(bucket.is_ready); bucket.warm_up(); print(bucket.is_ready)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env=clean_environ() | {"STORAGE_EMULATOR_HOST": "http://127.0.0.1:1"},
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )
+    assert run.stdout.split() == [b"False", b"True"]
+
+
 def test_an_import_happens_once_however_many_ask_for_it_at_once() -> None:
     calls: list[int] = []
     ready = threading.Barrier(8)
