@@ -76,7 +76,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent
 LOGGED_PATH_CHARS = 200
 # The worker's exit status at which gunicorn ends as a whole, instead of starting another one.
-# Source: https://github.com/benoitc/gunicorn/blob/23.0.0/gunicorn/arbiter.py (reap_workers)
+# Source: gunicorn/arbiter.py (WORKER_BOOT_ERROR, reap_workers).
 WORKER_BOOT_ERROR = 3
 IMPORTED_LATER_BYTES = 80_000_000  # the storage client with its threads and connections, decoders
 
