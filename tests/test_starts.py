@@ -47,7 +47,10 @@ def test_a_process_that_cannot_import_what_it_needs_ends_and_says_why_in_one_lin
     env = {"GCS_BUCKET_NAME": "shares-test", "PYTHONPATH": str(tmp_path)}
     with log.open("wb") as stream:
         process = start(free_port(), tmp_path, env, ROOT, stream)
+    try:
         assert process.wait(timeout=60) == 3
+    finally:
+        process.kill()
     lines = log.read_text().splitlines()
     (line,) = (json.loads(text) for text in lines if '"ERROR"' in text)
     assert line["message"] == "ended: cannot import what every share needs"
