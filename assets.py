@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from flask import Response
 
+from conditional import conditional
 from errors import NotFound
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Assets:
     def response(self, request: Request, name: str) -> Response:
         """Return the answer to GET or HEAD for a file: conditional, gzipped where that is accepted.
 
-        Raises: NotFound, also for the files of the demo page where it is off.
+        Raises: NotFound, also for the files of the demo page where it is off; PreconditionFailed.
         """
         asset = self._assets.get(name)
         if asset is None:
@@ -93,8 +94,7 @@ class Assets:
             response.headers["Referrer-Policy"] = "strict-origin-when-cross-origin"
             response.headers["X-Robots-Tag"] = "noindex"
         response.set_etag(f"{asset.etag}-gzip" if zipped else asset.etag)
-        response.make_conditional(request)
-        return response
+        return conditional(response, request)
 
 
 def _accepts_gzip(request: Request) -> bool:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlsplit
 
 from errors import ConfigurationError
 
@@ -113,7 +114,10 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         allowed_origins=env.read("ALLOWED_ORIGINS", "*", _origins, _ORIGINS_EXPECTED),
         rate_limit=env.read("RATE_LIMIT", "100/hour", _rate_limit, _RATE_LIMIT_EXPECTED),
         rate_limit_storage_uri=env.read(
-            "RATE_LIMIT_STORAGE_URI", "memory://", _limit_storage, "memory:// or redis://host:port"
+            "RATE_LIMIT_STORAGE_URI",
+            "memory://",
+            _limit_storage,
+            "memory:// or redis://host:port/0",
         ),
         trusted_proxy_hops=env.read("TRUSTED_PROXY_HOPS", "1", _hops, "a number from 0 to 9"),
         memory_budget_bytes=env.read(
@@ -149,7 +153,8 @@ class _Environment:
             return parse(default)
 
     def report(self, name: str, found: str, expected: str) -> None:
-        self.problems[name] = f"{name}: found {found!r}, expected {expected}"
+        shown = re.sub(r"//\S*@", "//...@", found)  # a password may stand there
+        self.problems[name] = f"{name}: found {shown!r}, expected {expected}"
 
     def raise_problems(self) -> None:
         if self.problems:
@@ -166,15 +171,14 @@ _ORIGINS_EXPECTED = (
 _RATE_LIMIT_EXPECTED = "such as 100/hour: per second, minute, hour or day"
 
 _RATE_LIMIT = re.compile(r"[1-9]\d{0,8}/(?:second|minute|hour|day)")
-_LIMIT_STORAGE = re.compile(r"memory://|rediss?://\S+")
 _HOST = r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\]"
-_ORIGIN = re.compile(rf"https?://(?:\*\.)?(?:{_HOST})(?::\d{{1,5}})?")
-_BASE_URL = re.compile(rf"https?://(?:{_HOST})(?::\d{{1,5}})?(?:/[A-Za-z0-9._~-]+)*")
+_AUTHORITY = rf"(?:{_HOST})(?::\d{{1,5}})?"
+_ORIGIN = re.compile(rf"https?://(?:\*\.)?{_AUTHORITY}")
+_BASE_URL = re.compile(rf"https?://{_AUTHORITY}(?:/[A-Za-z0-9._~-]+)*")
 _URL_REST = r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]*"  # RFC 3986, section 2
-_WEB_URL = re.compile(rf"https?://(?:{_HOST})(?::\d{{1,5}})?(?:[/?#]{_URL_REST})?")
-_CONTACT_URL = re.compile(
-    rf"(?:https://(?:{_HOST})(?:[/?#]{_URL_REST})?|mailto:[^@\s]+@{_URL_REST})"
-)
+_WEB_URL = re.compile(rf"https?://{_AUTHORITY}(?:[/?#]{_URL_REST})?")
+_CONTACT_URL = re.compile(rf"https://{_AUTHORITY}(?:[/?#]{_URL_REST})?|mailto:[^@\s]+@{_URL_REST}")
+_REDIS_REST = re.compile(r"(?:/\d*)?\?(?:ssl_\w+=[^&]+&?)*")  # a database, options of TLS
 # https://cloud.google.com/storage/docs/buckets#naming
 _BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 
@@ -216,7 +220,15 @@ def _rate_limit(text: str) -> str:
 
 
 def _limit_storage(text: str) -> str:
-    return _matching(_LIMIT_STORAGE, text)
+    """Refuse what the redis client would trip over at the first request.
+
+    Source: https://redis.readthedocs.io/en/stable/connections.html#redis.Redis.from_url
+    """
+    url = urlsplit(text)
+    is_redis = url.scheme in {"redis", "rediss"} and url.hostname and url.port != 0  # may raise
+    if text != "memory://" and not (is_redis and _REDIS_REST.fullmatch(f"{url.path}?{url.query}")):
+        raise ValueError(text)
+    return text
 
 
 def _hours(text: str) -> timedelta:

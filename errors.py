@@ -19,6 +19,7 @@
     ├── UploadTooSlow               408 upload_too_slow
     ├── Gone                        410 gone
     │   └── ObjectDeleted               (storage has a tombstone of that name)
+    ├── PreconditionFailed          412 precondition_failed
     ├── RangeNotSatisfiable         416 range_not_satisfiable
     ├── ObjectExists                500 (the name is taken; shares.py decides what it means)
     ├── InvalidFields               422 invalid_fields
@@ -218,6 +219,14 @@ class UploadTooSlow(ShareImageError):
     status = HTTPStatus.REQUEST_TIMEOUT
     code = "upload_too_slow"
     detail = "The upload took too long"
+
+
+class PreconditionFailed(ShareImageError):
+    """If-Match names other representations than the one there is (RFC 9110, section 15.5.13)."""
+
+    status = HTTPStatus.PRECONDITION_FAILED
+    code = "precondition_failed"
+    detail = "Precondition Failed"
 
 
 class RangeNotSatisfiable(ShareImageError):

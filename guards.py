@@ -11,15 +11,18 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import math
 import os
 import re
 import threading
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from errors import Busy, ImageTooComplex, OriginNotAllowed, TooManyRequests
+from late_import import LateImport
 from logs import note
 
 if TYPE_CHECKING:
@@ -32,7 +35,7 @@ PREFLIGHT_MAX_AGE_S = 3600
 ALLOWED_HEADERS = "Authorization, Content-Type, Idempotency-Key"
 EXPOSED_HEADERS = "Content-Length, Date, ETag, RateLimit, RateLimit-Policy, Retry-After"
 
-MEMORY_WAIT_S = 5.0
+MEMORY_WAIT_S = 20.0  # five of the largest pictures in turn, a few seconds each
 SHARED_LIMIT_TIMEOUT_S = 0.5
 SHARED_LIMIT_RETRY_S = 30.0
 
@@ -135,16 +138,20 @@ class RateLimiter:
     """
 
     def __init__(self, limit: str, storage_uri: str) -> None:
-        self._limit = limit
-        self._storage_uri = storage_uri
-        self._lock = threading.Lock()
-        self._counters: _Counters | None = None
+        self._counters = LateImport(partial(_Counters, limit, storage_uri))
+        self._is_shared = storage_uri != "memory://"
 
     def warm_up(self) -> None:
         """Import what the first request would wait for; may run in a thread of its own."""
-        with self._lock:
-            if self._counters is None:
-                self._counters = _Counters(self._limit, self._storage_uri)
+        self._counters().ask_shared()
+
+    def health(self) -> dict[str, Any]:
+        """Return whether instances count together, and whether what they share answered last time.
+
+        answers: None before it is asked, and where nothing is shared.
+        """
+        answers = self._counters().shared_answers if self._counters.is_done else None
+        return {"shared": self._is_shared, "answers": answers}
 
     def count(self, client: str) -> dict[str, str]:
         """Count one request of a client, and return the header fields that tell what is left.
@@ -153,9 +160,7 @@ class RateLimiter:
 
         Raises: TooManyRequests.
         """
-        self.warm_up()
-        assert self._counters is not None  # noqa: S101 - what warm_up is for
-        allowed, limit, window = self._counters.hit(client)
+        allowed, limit, window = self._counters().hit(client)
         reset_s = max(1, round(window.reset_time - time.time()))
         headers = {
             "RateLimit-Policy": f'"share";q={limit.amount};w={limit.get_expiry()}',
@@ -178,6 +183,7 @@ class _Counters:
         self._failure = limits.errors.StorageError
         self._shared = None
         self._shared_again_at_s = 0.0
+        self.shared_answers: bool | None = None
         if storage_uri != "memory://":
             storage = limits.storage.storage_from_string(
                 storage_uri,
@@ -187,14 +193,23 @@ class _Counters:
             )
             self._shared = strategy(storage)
 
+    def ask_shared(self) -> None:
+        """Find out whether the shared storage answers."""
+        if self._shared is not None:
+            self.shared_answers = self._shared.storage.check()
+
     def hit(self, client: str) -> tuple[bool, RateLimitItem, WindowStats]:
         """Return whether a request is within the limit, the limit, and what is left of it."""
         if self._shared is not None and time.monotonic() >= self._shared_again_at_s:
             try:
-                return self._hit(self._shared, client)
+                counted = self._hit(self._shared, client)
             except self._failure as error:
+                self.shared_answers = False
                 self._shared_again_at_s = time.monotonic() + SHARED_LIMIT_RETRY_S
                 note(rate_limit_storage=f"counting in memory: {type(error).__name__}")
+            else:
+                self.shared_answers = True
+                return counted
         return self._hit(self._own, client)
 
     def _hit(self, strategy: Strategy, client: str) -> tuple[bool, RateLimitItem, WindowStats]:
@@ -220,51 +235,95 @@ def resident_bytes() -> int:
 
 
 class MemoryBudget:
-    """Admits work by the memory that it will take.
+    """Admits work by the memory that it will take: the longest waiter first, small work beside it.
 
-    budget_bytes: for all work together; max_waiting: how many requests may wait for their part.
+        budget_bytes
+        ├── a quarter that large work leaves free      small work never waits for large work
+        └── the rest                                   small work never keeps large work out
+
+    Work that needs more than the quarter is large. It starts in the order in which it came; a piece
+    that needs the quarter as well starts once no other large one runs. While somebody waits, small
+    work may start if it leaves what the first in line needs, counting on large work to end.
+
+    budget_bytes: for all work together; max_waiting: how many requests may wait for their part;
+    wait_s: how long.
     """
 
-    def __init__(self, budget_bytes: int, *, max_waiting: int) -> None:
-        self._budget_bytes = budget_bytes
+    def __init__(
+        self, budget_bytes: int, *, max_waiting: int, wait_s: float = MEMORY_WAIT_S
+    ) -> None:
+        self.budget_bytes = budget_bytes
         self._max_waiting = max_waiting
-        self._taken_bytes = 0
-        self._waiting = 0
+        self._wait_s = wait_s
+        self._small_bytes = self._large_bytes = 0
+        self._waiting: list[_Work] = []
         self._changed = threading.Condition()
+        self._own = threading.local()
 
     @contextlib.contextmanager
     def reserve(self, needed_bytes: int) -> Iterator[None]:
-        """Hold so much memory for as long as the block runs; wait MEMORY_WAIT_S for it at most.
-
-        Whatever fits goes first, so that small pictures pass large ones that wait.
+        """Hold so much memory for as long as the block runs, beside what this thread holds already.
 
         Raises: ImageTooComplex for what can never fit, Busy for what does not fit in time.
         """
-        if needed_bytes > self._budget_bytes:
-            raise ImageTooComplex(
-                f"needs {needed_bytes} of {self._budget_bytes} bytes",
-                detail="The picture needs more memory than there is",
-            )
-        self._take(needed_bytes)
+        own_bytes = getattr(self._own, "bytes", 0)
+        if own_bytes + needed_bytes > self.budget_bytes:
+            raise _never_fits(own_bytes + needed_bytes, self.budget_bytes)
+        work = _Work(needed_bytes, is_large=needed_bytes > self.budget_bytes // 4)
+        self._start(work)
+        self._own.bytes = own_bytes + needed_bytes
         try:
             yield
         finally:
+            self._own.bytes = own_bytes
             with self._changed:
-                self._taken_bytes -= needed_bytes
-                self._changed.notify_all()
+                self._count(work, -needed_bytes)
 
-    def _take(self, needed_bytes: int) -> None:
-        def fits() -> bool:
-            return self._taken_bytes + needed_bytes <= self._budget_bytes
-
+    def _start(self, work: _Work) -> None:
         with self._changed:
-            if not fits():
-                if self._waiting >= self._max_waiting:
-                    raise Busy("too many requests wait for memory")
-                self._waiting += 1
-                try:
-                    if not self._changed.wait_for(fits, MEMORY_WAIT_S):
-                        raise Busy(f"no memory within {MEMORY_WAIT_S:g} s")
-                finally:
-                    self._waiting -= 1
-            self._taken_bytes += needed_bytes
+            self._waiting.append(work)
+            try:
+                if not self._may_start(work):
+                    self._wait(work)
+                self._count(work, work.needed_bytes)
+            finally:
+                self._waiting.remove(work)
+                self._changed.notify_all()  # another one is the first in line
+
+    def _wait(self, work: _Work) -> None:
+        if len(self._waiting) > self._max_waiting:
+            raise Busy("too many requests wait for memory")
+        if not self._changed.wait_for(lambda: self._may_start(work), self._wait_s):
+            raise Busy(f"no memory within {self._wait_s:g} s")
+
+    def _may_start(self, work: _Work) -> bool:
+        first = self._waiting[0]
+        if self._small_bytes + self._large_bytes + work.needed_bytes > self.budget_bytes:
+            return False
+        if work is not first:
+            small_bytes = self._small_bytes + work.needed_bytes
+            return not work.is_large and small_bytes + first.needed_bytes <= self.budget_bytes
+        large_bytes = self._large_bytes + work.needed_bytes
+        is_alone = not self._large_bytes
+        return not work.is_large or is_alone or large_bytes <= self.budget_bytes * 3 // 4
+
+    def _count(self, work: _Work, change_bytes: int) -> None:
+        if work.is_large:
+            self._large_bytes += change_bytes
+        else:
+            self._small_bytes += change_bytes
+        self._changed.notify_all()
+
+
+@dataclass(frozen=True, slots=True, eq=False)  # each piece is itself, whatever another one needs
+class _Work:
+    needed_bytes: int
+    is_large: bool
+
+
+def _never_fits(needed_bytes: int, budget_bytes: int) -> ImageTooComplex:
+    needed_mb, budget_mb = (math.ceil(needed_bytes / 1e6), budget_bytes // 1_000_000)
+    return ImageTooComplex(
+        f"needs {needed_bytes} of {budget_bytes} bytes",
+        detail=f"The picture needs {needed_mb} MB of memory; this server has {budget_mb} MB for it",
+    )

@@ -23,6 +23,7 @@ import time
 import traceback
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from threading import Thread
@@ -42,6 +43,8 @@ memory.begin_imports()
 import source
 from answers import Visit, cached, is_for_people, json_answer, sealed
 from assets import DEMO, Assets
+from capacity import memory_limits
+from conditional import conditional
 from config import VERSION, Settings, load_settings
 from errors import (
     BadRequest,
@@ -66,6 +69,7 @@ from logs import Log, note, public_fields, request_line, stage
 from pages import Pages, picture_response
 from shares import CARD, PICTURE, Share, Shares, opens, parse_key
 from storage import open_storage
+from unread import bound_reading
 from uploads import body_bytes, parse_form
 
 if TYPE_CHECKING:
@@ -74,6 +78,9 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent
 LOGGED_PATH_CHARS = 200
 IMPORTED_LATER_BYTES = 80_000_000  # the storage client with its connections, the sandbox's server
+# The worker's exit status at which gunicorn ends as a whole, instead of starting another one.
+# Source: gunicorn/arbiter.py (WORKER_BOOT_ERROR, reap_workers).
+WORKER_BOOT_ERROR = 3
 
 
 class Service:
@@ -93,12 +100,21 @@ class Service:
         self._source_files = source.digests(ROOT)
         self._openapi = (ROOT / "openapi.json").read_bytes()
         self._log.write("INFO", "started", self._start_fields())
+        self._warn_of_memory_limits()
 
     def warm_up(self) -> None:
-        """Import what the first share needs, while the port opens already."""
-        with memory.importing():
-            self._storage.warm_up()
-            self._rate_limiter.warm_up()
+        """Import what the first share needs, while the port opens already.
+
+        A process that cannot would go on, healthy and broken: it ends instead, and says why.
+        """
+        try:
+            with memory.importing():
+                self._storage.warm_up()
+                self._rate_limiter.warm_up()
+        except Exception:  # noqa: BLE001 - whatever an import raises
+            fields = {"exception": traceback.format_exc()}
+            self._log.write("ERROR", "ended: cannot import what every share needs", fields)
+            os._exit(WORKER_BOOT_ERROR)  # sys.exit would end this thread alone
 
     def answer(self, request: Request) -> Response:
         """Return the answer to a request; whatever goes wrong, it is one of ours."""
@@ -116,6 +132,7 @@ class Service:
             is_https = visit.base_url.startswith("https:")
             sealed(response, cors, is_https=is_https, environ=request.environ)
             self._write_line(request, response, line, time.perf_counter() - started)
+        bound_reading(response, request.environ, partial(self._write_cut, request))
         return response
 
     def create(self, request: Request, visit: Visit) -> Response:
@@ -188,8 +205,13 @@ class Service:
                 "source": source.source_digest(self._source_files),
                 "source_files": self._source_files,
                 "started_at": self._started_at.isoformat(timespec="milliseconds"),
-                "storage": {"backend": self._storage.kind, "location": self._storage.location},
+                "storage": {
+                    "backend": self._storage.kind,
+                    "location": self._storage.location,
+                    "ready": self._storage.is_ready,
+                },
                 "storage_state": asdict(self._storage.state),
+                "rate_limit": self._rate_limiter.health(),
                 "share_ttl_hours": settings.share_ttl.total_seconds() / 3600,
                 "allowed_origins": list(settings.allowed_origins),
                 "max_upload_bytes": settings.max_upload_bytes,
@@ -202,8 +224,7 @@ class Service:
         response = Response(self._openapi, content_type="application/json")
         response.headers["Cache-Control"] = "no-cache"
         response.add_etag()
-        response.make_conditional(request)
-        return response
+        return conditional(response, request)
 
     def _dispatch(self, request: Request, visit: Visit) -> Response:
         if not visit.base_url:
@@ -272,6 +293,13 @@ class Service:
             "settings": public_fields(self._settings),
         }
 
+    def _warn_of_memory_limits(self) -> None:
+        limits = memory_limits(self._settings.image, self._memory.budget_bytes)
+        if limits:
+            message = "memory allows fewer megapixels than MAX_MEGAPIXELS"
+            settings = "MEMORY_BUDGET_MB or the instance's memory, MAX_MEGAPIXELS, INPUT_FORMATS"
+            self._log.write("WARNING", message, {"megapixels": limits, "settings": settings})
+
     def _write_line(
         self, request: Request, response: Response, line: dict[str, Any], seconds: float
     ) -> None:
@@ -290,6 +318,11 @@ class Service:
         }
         line.update(self._log.trace_fields(request.headers))
         self._log.write(severity, f"{request.method} {path} {status} {seconds * 1000:.0f} ms", line)
+
+    def _write_cut(self, request: Request, timeout_s: float) -> None:
+        message = f"{request.method} {request.path[:LOGGED_PATH_CHARS]} cut off"
+        fields = {"reason": f"the answer was not read within {timeout_s:.1f} s"}
+        self._log.write("WARNING", message, fields | self._log.trace_fields(request.headers))
 
 
 ROUTES = Map(
@@ -347,6 +380,11 @@ def _with_options(methods: Iterable[str]) -> tuple[str, ...]:
     return (*sorted(methods), "OPTIONS")
 
 
+def _warm_up_worker(arbiter_pid: int) -> None:
+    if os.getppid() == arbiter_pid:  # else a process that a worker forked, which serves nothing
+        Thread(target=service.warm_up, daemon=True).start()
+
+
 def _claim_framework_answers(app: flask.Flask) -> None:
     """Make the answers that the framework gives by itself ours: JSON, with CORS header fields.
 
@@ -358,8 +396,8 @@ def _claim_framework_answers(app: flask.Flask) -> None:
 
 memory.keep_freed_memory()
 service = Service(load_settings())
-# In the worker, not before: a thread of the process that forks would be cut off half way.
-os.register_at_fork(after_in_child=lambda: Thread(target=service.warm_up, daemon=True).start())
+# In gunicorn's workers, not before: a thread of the process that forks would be cut off half way.
+os.register_at_fork(after_in_child=partial(_warm_up_worker, os.getpid()))
 if flask.has_app_context():
     _claim_framework_answers(flask.current_app)
 memory.end_imports()

@@ -24,9 +24,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from flask import Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
-from werkzeug.exceptions import RequestedRangeNotSatisfiable
 
-from errors import RangeNotSatisfiable
+from conditional import conditional, ranged
 from platforms import CARD_SIZE, INTENTS, card_canvas, share_links
 from storage import StoredObject
 
@@ -45,23 +44,14 @@ def picture_response(request: Request, stored: StoredObject, data: bytes) -> Res
     """Return the answer to GET or HEAD for a picture, conditional and ranged as asked.
 
     data: the encoded picture; empty for HEAD, which needs only what stored says.
-    Source: RFC 9110, sections 13 and 14. Of several ranges, or of one that cannot be parsed, none
-    is used: the whole picture is sent, as section 14.2 allows.
 
-    Raises: RangeNotSatisfiable.
+    Raises: PreconditionFailed, RangeNotSatisfiable.
     """
     response = Response(data, content_type=stored.content_type)
-    response.headers["Accept-Ranges"] = "bytes"
     response.set_etag(stored.etag)
     if request.method == "HEAD":
         response.content_length = stored.size_bytes
-    try:
-        response.make_conditional(
-            request, accept_ranges=_asks_for_one_range(request), complete_length=stored.size_bytes
-        )
-    except RequestedRangeNotSatisfiable as error:
-        raise RangeNotSatisfiable(size_bytes=stored.size_bytes) from error
-    return response
+    return ranged(conditional(response, request), request)
 
 
 class Pages:
@@ -210,13 +200,3 @@ class Pages:
             f"default-src 'none'; img-src 'self' data:; style-src 'sha256-{digest}'; "
             "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
         )
-
-
-def _asks_for_one_range(request: Request) -> bool:
-    asked = request.range
-    return (
-        request.method == "GET"
-        and asked is not None
-        and asked.units == "bytes"
-        and len(asked.ranges) == 1
-    )

@@ -52,12 +52,14 @@ from errors import (
     ShareImageError,
     StorageUnavailable,
 )
+from late_import import LateImport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from _typeshed import ReadableBuffer
     from google.cloud.storage import Blob, Bucket, Client
+    from requests.adapters import HTTPAdapter
 
     from config import Settings
 
@@ -107,6 +109,10 @@ class Storage(Protocol):
     kind: str
     location: str
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether all that operations need is imported."""
+
     def put(
         self, name: str, data: bytes, *, content_type: str, metadata: Mapping[str, str]
     ) -> StoredObject:
@@ -152,9 +158,10 @@ class Storage(Protocol):
         """What became of the operations so far; asks storage nothing."""
 
     def warm_up(self) -> None:
-        """Prepare what the first operation would wait for; raise nothing.
+        """Prepare what the first operation would wait for.
 
-        May run in a thread of its own, but not in one that a fork would cut off half way.
+        May run in a thread of its own, but not in one that a fork would cut off half way. What it
+        raises, such as ImportError, no later operation can mend.
         """
 
 
@@ -199,6 +206,7 @@ class LocalStorage:
     """
 
     kind = "local"
+    is_ready = True
 
     _INCOMING = ".incoming"
     _INCOMING_MAX_AGE_S = 3600  # what is older was left by a process that was killed
@@ -437,8 +445,13 @@ class BucketStorage:
         """What became of the operations so far (see Storage.state)."""
         return self._circuit.state
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether the official client is imported."""
+        return _vendor.is_done
+
     def warm_up(self) -> None:
-        """Import the client and find the credentials; what fails, the first operation reports."""
+        """Import the client and find the credentials; what those lack, every operation reports."""
         with suppress(*_vendor().errors):
             self._bucket(self._operation("warm up", ""))
 
@@ -580,12 +593,12 @@ class _Vendor:
     """
 
     client: type[Client]
+    adapter: type[HTTPAdapter]
     errors: tuple[type[Exception], ...]
     transient: tuple[type[Exception], ...]
 
 
-@functools.cache
-def _vendor() -> _Vendor:
+def _import_vendor() -> _Vendor:
     """Import the official client: 0.25 s that a process with a local folder does not pay."""
     # Else the first operation sends GET /b/<bucket> from a thread of its own: a second request,
     # and one that the granted role need not allow.
@@ -596,10 +609,12 @@ def _vendor() -> _Vendor:
     import requests.exceptions as requests  # noqa: PLC0415
     import urllib3.exceptions as urllib3  # noqa: PLC0415
     from google.cloud import storage  # noqa: PLC0415
+    from requests.adapters import HTTPAdapter  # noqa: PLC0415
 
     own = storage.exceptions
     return _Vendor(
         client=storage.Client,
+        adapter=HTTPAdapter,
         errors=(
             *(api.GoogleAPIError, auth.GoogleAuthError, urllib3.HTTPError, HTTPException),
             *(own.InvalidResponse, own.DataCorruption, own.InvalidPathError),
@@ -614,14 +629,15 @@ def _vendor() -> _Vendor:
     )
 
 
-def _connect(connections: int) -> Client:
-    from requests.adapters import HTTPAdapter  # noqa: PLC0415 - loaded with the client, not before
+_vendor = LateImport(_import_vendor)
 
+
+def _connect(connections: int) -> Client:
     client = _vendor().client(project=None)  # a project is for making buckets: not looked up
     # There is no public way to the connection pool, which keeps 10 connections unless told.
     session = client._http  # noqa: SLF001
     if not session.is_mtls:  # else its adapter carries the client certificate
-        adapter = HTTPAdapter(pool_maxsize=connections)
+        adapter = _vendor().adapter(pool_maxsize=connections)
         session.mount("https://", adapter)
         session.mount("http://", adapter)
     return client

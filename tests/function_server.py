@@ -17,10 +17,17 @@ from typing import IO, TYPE_CHECKING
 import psutil
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 ROOT = Path(__file__).parent.parent
 START_TIMEOUT_S = 30
+
+# Arguments of python, before the port.
+FRAMEWORK = (
+    *("-m", "functions_framework", "--source", "main.py", "--target", "share_image"),
+    *("--host", "127.0.0.1", "--port"),
+)
+SCRIPTS_SERVE = ("-P", "scripts/server.py", "127.0.0.1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,16 +59,17 @@ def serve(
     *,
     source: Path = ROOT,
     python: Path | str = sys.executable,
+    program: Sequence[str] = FRAMEWORK,
 ) -> Iterator[FunctionServer]:
     """Run the function until the block ends.
 
     folder: takes its shares and its log; env: settings beside the defaults; source: what to run;
-    python: of the environment to run it in.
+    python: of the environment to run it in; program: FRAMEWORK or SCRIPTS_SERVE.
     """
     port = free_port()
     log = folder / "function.log"
     with log.open("wb") as stream:
-        process = start(port, folder, env or {}, source, stream, python)
+        process = start(port, folder, env or {}, source, stream, python, program)
     try:
         _wait_until_it_listens(process, port, log)
         yield FunctionServer(url=f"http://127.0.0.1:{port}", port=port, process=process, log=log)
@@ -81,14 +89,11 @@ def start(
     source: Path,
     stream: IO[bytes],
     python: Path | str = sys.executable,
+    program: Sequence[str] = FRAMEWORK,
 ) -> subprocess.Popen[bytes]:
     """Start the process, and do not wait for it."""
     return subprocess.Popen(
-        [
-            *(str(python), "-m", "functions_framework"),
-            *("--source", "main.py", "--target", "share_image"),
-            *("--host", "127.0.0.1", "--port", str(port)),
-        ],
+        [str(python), *program, str(port)],
         cwd=source,
         env=clean_environ() | {"LOCAL_STORAGE_DIR": str(folder / "shares"), **env},
         stdout=stream,

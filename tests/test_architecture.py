@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from importlib.metadata import packages_distributions
 
@@ -33,6 +34,9 @@ ORDER = (
     "answers",
     "pages",
     "assets",
+    "conditional",
+    "unread",
+    "capacity",
     "shares",
     "uploads",
     "platforms",
@@ -45,12 +49,13 @@ ORDER = (
     "circuit",
     "logs",
     "errors",
+    "late_import",
 )
 
 # The modules that may import a dependency; every other dependency has no place in the program.
 PLACES = {
-    "flask": {"main", "answers", "uploads", "pages", "assets"},
-    "werkzeug": {"main", "pages"},
+    "flask": {"main", "answers", "uploads", "pages", "assets", "conditional", "unread"},
+    "werkzeug": {"main"},
     "multipart": {"uploads"},
     "jinja2": {"pages"},
     "markupsafe": {"pages"},
@@ -87,6 +92,23 @@ def test_a_dependency_is_imported_only_where_it_belongs(module: str) -> None:
     dependencies = imported_packages(module) - sys.stdlib_module_names - own
     misplaced = {name for name in dependencies if module not in PLACES.get(name, set())}
     assert misplaced == set()
+
+
+def test_the_official_client_is_imported_in_one_place_alone() -> None:
+    """Threads that imported it from two sides left it half imported (see late_import)."""
+    tree = parse("storage")
+    (place,) = (node for node in ast.walk(tree) if getattr(node, "name", "") == "_import_vendor")
+    types = next(node for node in tree.body if isinstance(node, ast.If))
+    allowed = {*ast.walk(place), *ast.walk(types)}
+    vendor = {name for name, modules in PLACES.items() if modules == {"storage"}}
+    strays = [
+        ast.unparse(node)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        and node not in allowed
+        and vendor & set(re.findall(r"\w+", ast.unparse(node)))
+    ]
+    assert strays == []
 
 
 def test_pictures_and_storage_never_meet() -> None:

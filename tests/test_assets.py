@@ -79,6 +79,8 @@ def test_who_has_the_file_is_told_that_it_has_not_changed(
     answer = client.get(path, headers={**headers, "If-None-Match": etag})
     assert (answer.status_code, answer.data) == (304, b"")
     assert answer.headers["ETag"] == etag
+    assert client.get(path, headers={**headers, "If-Match": "*"}).status_code == 200
+    assert client.get(path, headers={**headers, "If-Match": '"x"'}).status_code == 412
     assert "Accept-Encoding" in answer.vary
 
 

@@ -100,6 +100,13 @@ def test_in_the_cloud_a_bucket_must_be_named() -> None:
         ("RATE_LIMIT", "0/hour"),
         ("RATE_LIMIT", "100 an hour"),
         ("RATE_LIMIT_STORAGE_URI", "memcached://x"),
+        ("RATE_LIMIT_STORAGE_URI", "memory://x"),
+        ("RATE_LIMIT_STORAGE_URI", "redis://"),
+        ("RATE_LIMIT_STORAGE_URI", "redis://host:x"),
+        ("RATE_LIMIT_STORAGE_URI", "redis://host:0"),
+        ("RATE_LIMIT_STORAGE_URI", "redis://host:65536"),
+        ("RATE_LIMIT_STORAGE_URI", "redis://host/name"),
+        ("RATE_LIMIT_STORAGE_URI", "redis://host?unknown=1"),
         ("TRUSTED_PROXY_HOPS", "-1"),
         ("TRUSTED_PROXY_HOPS", "10"),
         ("MEMORY_BUDGET_MB", "0"),
@@ -109,12 +116,36 @@ def test_in_the_cloud_a_bucket_must_be_named() -> None:
         ("STORE_URL", "//shop.example"),
         ("CONTACT_URL", "http://shop.example"),
         ("CONTACT_URL", "mailto:nobody"),
+        ("CONTACT_URL", "https://shop.example:x/"),
         ("DEMO_PAGE", "perhaps"),
     ],
 )
 def test_a_value_that_means_nothing_is_refused_by_name(name: str, value: str) -> None:
     (problem,) = problems_of(**{name: value})
     assert problem.startswith(f"{name}: found {value!r}, expected ")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("RATE_LIMIT_STORAGE_URI", "redis://localhost"),
+        ("RATE_LIMIT_STORAGE_URI", "redis://[::1]:6379/"),
+        (
+            "RATE_LIMIT_STORAGE_URI",
+            "rediss://user:p%40ss@redis.example:6380/1?ssl_ca_certs=/ca.pem",
+        ),
+        ("CONTACT_URL", "https://shop.example:8443/report?a=b"),
+        ("CONTACT_URL", "https://shop.example"),
+        ("CONTACT_URL", "mailto:report@shop.example?subject=share"),
+    ],
+)
+def test_an_address_is_taken_as_it_is(name: str, value: str) -> None:
+    assert getattr(load_settings({name: value}), name.lower()) == value
+
+
+def test_a_password_is_not_told_with_what_is_wrong() -> None:
+    (problem,) = problems_of(RATE_LIMIT_STORAGE_URI="redis://user:hunter2@host:x")
+    assert problem.startswith("RATE_LIMIT_STORAGE_URI: found 'redis://...@host:x', expected ")
 
 
 @pytest.mark.parametrize("side", ["16", "4096"])

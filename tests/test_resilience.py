@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pictures
@@ -263,10 +263,17 @@ class TestRateLimit:
             second = stack.enter_context(serve(tmp_path / "b", env))
             urls = (first.url, second.url, first.url, second.url)
             assert [share(url, photo).status_code for url in urls] == [200, 200, 200, 429]
+            assert health(first)["rate_limit"] == {"shared": True, "answers": True}
             redis.kill()
             redis.wait()
             assert [share(first.url, photo).status_code for _ in range(4)] == [200, 200, 200, 429]
             assert first.log_text().count("counting in memory") == 1
+            assert health(first)["rate_limit"] == {"shared": True, "answers": False}
+
+
+def health(function: FunctionServer) -> dict[str, Any]:
+    answer: dict[str, Any] = httpx.get(f"{function.url}/health").json()
+    return answer
 
 
 @contextlib.contextmanager
@@ -297,7 +304,7 @@ class TestMemory:
         env = {"MEMORY_BUDGET_MB": str(budget_mb), "RATE_LIMIT": "100000/hour", "THREADS": "8"}
         with serve(tmp_path, env) as running, ThreadPoolExecutor(32) as pool:
             with watched_memory(running) as peak_bytes:
-                floods = [pool.submit(share, running.url, huge) for _ in range(32)]
+                floods = [pool.submit(share, running.url, huge) for _ in range(16)]
                 time.sleep(0.5)
                 small = [share(running.url, photo).status_code for _ in range(5)]
                 statuses = [flood.result().status_code for flood in floods]
@@ -336,6 +343,45 @@ def test_clients_that_trickle_do_not_keep_the_function_from_serving(
         assert waited_s < 15
         statuses = {connection.recv(12) for connection in slow}
         assert statuses == {b"HTTP/1.1 408"}
+
+
+class TestSlowReaders:
+    def test_clients_that_do_not_read_are_cut_off_and_leave_no_trace(self, tmp_path: Path) -> None:
+        threads = 4  # all there are
+        with serve(tmp_path, {"THREADS": str(threads)}) as running, contextlib.ExitStack() as stack:
+            for _ in range(threads):
+                stack.enter_context(asking_without_reading(running, times=3000))
+            deadline = time.monotonic() + 60
+            while len(cut := cut_off(running)) < threads and time.monotonic() < deadline:
+                time.sleep(0.1)
+            started = time.monotonic()
+            assert httpx.get(f"{running.url}/health", timeout=60).status_code == 200
+            assert time.monotonic() - started < 4, "closing them holds nobody up"
+            assert [line["severity"] for line in cut] == ["WARNING"] * threads
+            assert "Traceback" not in running.log_text()
+
+    def test_a_client_that_reads_little_at_a_time_gets_all_of_it(self, tmp_path: Path) -> None:
+        with serve(tmp_path) as running, asking_without_reading(running, times=50) as connection:
+            received = b"".join(iter(lambda: connection.recv(4096), b""))
+            assert received.count(b"HTTP/1.1 200 OK") == 50
+            assert cut_off(running) == []
+
+
+@contextlib.contextmanager
+def asking_without_reading(running: FunctionServer, times: int) -> Iterator[socket.socket]:
+    """Ask many times on one connection, so that the answers fill all buffers on the way."""
+    request = b"GET /share-image.js HTTP/1.1\r\nHost: x\r\n"
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(60)
+        connection.connect(("127.0.0.1", running.port))
+        connection.sendall((request + b"\r\n") * (times - 1) + request)
+        connection.sendall(b"Connection: close\r\n\r\n")
+        yield connection
+
+
+def cut_off(running: FunctionServer) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in running.log_text().splitlines() if " cut off" in line]
 
 
 def _trickle(connections: list[socket.socket]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import time
@@ -13,7 +14,14 @@ import pictures
 import psutil
 import pytest
 from faulty_gcs import FaultyGcs, running_faulty_gcs
-from function_server import ROOT, FunctionServer, free_port, serve, start
+from function_server import (
+    ROOT,
+    SCRIPTS_SERVE,
+    FunctionServer,
+    free_port,
+    serve,
+    start,
+)
 from gcs_server import running_gcs_server
 from keys import uuid7
 
@@ -128,6 +136,23 @@ def test_tricks_with_the_path_are_not_found_in_json(connection: socket.socket, p
     status, headers, body = answer_on(connection)
     assert (status, json.loads(body)["code"]) == (404, "not_found")
     assert headers["access-control-allow-origin"] == "*"
+
+
+def test_scripts_serve_limits_the_request_line_where_the_framework_does_not(
+    tmp_path: Path,
+) -> None:
+    assert " ".join(SCRIPTS_SERVE[:2]) in (ROOT / "scripts/serve").read_text()
+    with serve(tmp_path, program=SCRIPTS_SERVE) as running:
+        lengths = (8190, 8191, 30_000)
+        assert [status_of_request_line(running, length) for length in lengths] == [404, 414, 414]
+
+
+def status_of_request_line(running: FunctionServer, length: int) -> int:
+    with socket.create_connection(("127.0.0.1", running.port), timeout=20) as connection:
+        line = b"GET /%s HTTP/1.1" % (b"a" * (length - len("GET / HTTP/1.1")))
+        with contextlib.suppress(OSError):  # it hung up on us, as it may
+            connection.sendall(line + b"\r\nHost: localhost\r\n\r\n")
+        return int(connection.recv(12).split()[1])
 
 
 def memory_of(server: FunctionServer) -> int:

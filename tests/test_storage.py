@@ -260,6 +260,7 @@ class TestContract:
     def test_it_can_be_warmed_up_again_and_again(self, either: Storage) -> None:
         either.warm_up()
         either.warm_up()
+        assert either.is_ready
         put(either)
 
 
