@@ -23,6 +23,7 @@
     ├── RangeNotSatisfiable         416 range_not_satisfiable
     ├── ObjectExists                500 (the name is taken; shares.py decides what it means)
     ├── InvalidFields               422 invalid_fields
+    │   └── UnusableKey                 (the Idempotency-Key)
     ├── TooManyRequests             429 too_many_requests
     ├── Busy                        503 busy
     └── StorageUnavailable          503 storage_unavailable
@@ -42,6 +43,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from uuid import UUID
 
 
 class ShareImageError(Exception):
@@ -200,11 +202,15 @@ class MethodNotAllowed(ShareImageError):
 
 
 class Gone(ShareImageError):
-    """The share was only promised until a moment that has passed."""
+    """The share was only promised until a moment that has passed; share_id: where it is known."""
 
     status = HTTPStatus.GONE
     code = "gone"
     detail = "This share has ended"
+
+    def __init__(self, share_id: UUID | None = None, *, reason: str = "") -> None:
+        super().__init__(reason)
+        self.share_id = share_id
 
 
 class ObjectDeleted(Gone):
@@ -287,6 +293,16 @@ class InvalidFields(ShareImageError):
     def body(self) -> dict[str, Any]:
         """Return the JSON body: `detail` is a list here, one entry per problem."""
         return {"detail": [p.entry() for p in self.problems], "code": self.code}
+
+
+class UnusableKey(InvalidFields):
+    """The Idempotency-Key is not one that a share can be made under."""
+
+    def __init__(self, message: str) -> None:
+        problem = FieldProblem(
+            type="value_error", loc=("header", "Idempotency-Key"), msg=f"Value error, {message}"
+        )
+        super().__init__([problem])
 
 
 class TooManyRequests(ShareImageError):

@@ -7,7 +7,9 @@ data ── read_header ──┬── JPEG, PNG ── pipeline.rendered, in t
 from __future__ import annotations
 
 import json
+import os
 import pickle
+import threading
 from typing import TYPE_CHECKING
 
 from errors import CorruptImage, ImageTooComplex
@@ -15,18 +17,41 @@ from imaging.headers import Header, read_header
 from imaging.memory_cost import decode_bytes
 from imaging.pipeline import Rendition, rendered
 from imaging.sandbox import Sandbox
+from logs import note
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from config import ImageSettings
     from imaging.geometry import Canvas
+    from process import MemoryBudget
 
-__all__ = ["Header", "Rendition", "decode_bytes", "read_header", "render"]
+__all__ = ["Header", "Renderer", "Rendition", "decode_bytes", "read_header", "render"]
 
 HERE = {"JPEG", "PNG"}  # libjpeg-turbo and zlib-ng; every other decoder works in the sandbox
 _SANDBOX = Sandbox("imaging.contained:answer")
 _REFUSALS = {refusal.code: refusal for refusal in (CorruptImage, ImageTooComplex)}
+
+
+class Renderer:
+    """Renders as many pictures at once as memory and cores allow."""
+
+    def __init__(self, settings: ImageSettings, memory: MemoryBudget) -> None:
+        self._settings = settings
+        self._memory = memory
+        # Cores + 1, to keep the cores busy while one thread waits for the interpreter lock; more at
+        # once are no faster, and hold more memory for longer.
+        self._cores = threading.BoundedSemaphore((os.cpu_count() or 1) + 1)
+
+    def render(self, data: bytes, canvases: Sequence[Canvas]) -> tuple[Rendition, ...]:
+        """Return one rendition of an encoded picture for each canvas (see render).
+
+        Raises: UnusableImage where no picture can be made of the file; Busy.
+        """
+        header = read_header(data, self._settings)
+        note(format=header.format, pixels=header.pixels)
+        with self._memory.reserve(decode_bytes(header, canvases)), self._cores:
+            return render(data, header, canvases, self._settings)
 
 
 def render(

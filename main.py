@@ -36,15 +36,12 @@ from werkzeug.exceptions import MethodNotAllowed as RouteMethodNotAllowed
 from werkzeug.exceptions import NotFound as RouteNotFound
 from werkzeug.routing import Map, Rule
 
-import memory
+import process
 
-memory.begin_imports()
+process.begin_imports()
 
-import source
-from answers import Visit, cached, is_for_people, json_answer, sealed
-from assets import DEMO, Assets
-from capacity import memory_limits
-from conditional import conditional
+import deployed
+import links
 from config import VERSION, Settings, load_settings
 from errors import (
     BadRequest,
@@ -56,27 +53,34 @@ from errors import (
     ShareImageError,
     WrongToken,
 )
-from guards import (
-    MemoryBudget,
-    Origins,
-    RateLimiter,
-    client_address,
-    memory_limit_bytes,
-    preflight_headers,
-    resident_bytes,
-)
+from image_ops import Renderer
+from imaging.memory_cost import megapixel_limits
 from logs import Log, note, public_fields, request_line, stage
-from pages import Pages, picture_response
-from shares import CARD, PICTURE, Share, Shares, opens, parse_key
+from platforms import card_canvas, picture_canvas
+from process import MemoryBudget, memory_limit_bytes, resident_bytes
+from serving.assets import DEMO, Assets
+from serving.conditional import conditional
+from serving.cors import Origins, preflight_headers
+from serving.forms import body_bytes, idempotency_key, parse_form
+from serving.pages import Pages, picture_response
+from serving.rate_limit import RateLimiter, client_address
+from serving.request_log import write_cut, write_line
+from serving.responses import Visit, cached, json_answer, prefers_html, sealed
+from serving.unread import bound_reading
+from share_keys import token_matches
+from shares import CARD, PICTURE, Share, Shares
 from storage import open_storage
-from unread import bound_reading
-from uploads import body_bytes, parse_form
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+    from uuid import UUID
+
+    from image_ops import Rendition
+    from serving.forms import Form
+
+    Handler = Callable[..., Response]
 
 ROOT = Path(__file__).parent
-LOGGED_PATH_CHARS = 200
 IMPORTED_LATER_BYTES = 80_000_000  # the storage client with its connections, the sandbox's server
 # The worker's exit status at which gunicorn ends as a whole, instead of starting another one.
 # Source: gunicorn/arbiter.py (WORKER_BOOT_ERROR, reap_workers).
@@ -93,11 +97,12 @@ class Service:
         self._storage = open_storage(settings)
         self._rate_limiter = RateLimiter(settings.rate_limit, settings.rate_limit_storage_uri)
         self._memory = _memory_budget(settings)
-        self._shares = Shares(self._storage, self._memory, settings, self._log)
+        self._renderer = Renderer(settings.image, self._memory)
+        self._shares = Shares(self._storage, settings.share_ttl, self._log)
         self._pages = Pages(settings)
         self._assets = Assets(demo_page=settings.demo_page)
         self._started_at = datetime.now(UTC)
-        self._source_files = source.digests(ROOT)
+        self._source_files = deployed.digests(ROOT)
         self._openapi = (ROOT / "openapi.json").read_bytes()
         self._log.write("INFO", "started", self._start_fields())
         self._warn_of_memory_limits()
@@ -108,7 +113,7 @@ class Service:
         A process that cannot would go on, healthy and broken: it ends instead, and says why.
         """
         try:
-            with memory.importing():
+            with process.importing():
                 self._storage.warm_up()
                 self._rate_limiter.warm_up()
         except Exception:  # noqa: BLE001 - whatever an import raises
@@ -117,40 +122,36 @@ class Service:
             os._exit(WORKER_BOOT_ERROR)  # sys.exit would end this thread alone
 
     def answer(self, request: Request) -> Response:
-        """Return the answer to a request; whatever goes wrong, it is one of ours."""
+        """Return the answer to a request: never raises, every failure becomes an answer."""
         started = time.perf_counter()
         with request_line() as line:
             visit = Visit.of(request, self._settings)
-            try:
-                response = self._dispatch(request, visit)
-            except ShareImageError as error:
-                response = self._error(request, visit, error)
-            except Exception:  # noqa: BLE001 - what escapes here, the framework answers in HTML
-                note(exception=traceback.format_exc())
-                response = self._error(request, visit, ShareImageError())
+            response = self._answer(request, visit)
             cors = self._origins.headers(visit.origin, visit.own_origins)
             is_https = visit.base_url.startswith("https:")
             sealed(response, cors, is_https=is_https, environ=request.environ)
-            self._write_line(request, response, line, time.perf_counter() - started)
-        bound_reading(response, request.environ, partial(self._write_cut, request))
+            write_line(self._log, request, response, line, time.perf_counter() - started)
+        bound_reading(response, request.environ, partial(write_cut, self._log, request))
         return response
 
     def create(self, request: Request, visit: Visit) -> Response:
-        """Answer POST /api/v2/share-image."""
+        """Answer POST /api/v2/share-image: receive, render, store, answer."""
         started = time.perf_counter()
         self._origins.check(visit.origin, visit.own_origins)
         rate_limit = self._rate_limiter.count(self._client_address(request))
-        key_header = request.headers.get("Idempotency-Key")
-        key = None if key_header is None else parse_key(key_header)
+        key = self._shares.begin(idempotency_key(request))
         max_upload_bytes = self._settings.max_upload_bytes
         with self._memory.reserve(body_bytes(request, max_upload_bytes=max_upload_bytes)):
             with stage("receive"):
                 form = parse_form(request, max_upload_bytes=max_upload_bytes)
-            note(platform=form.platform, effect_type=form.effect_type, bytes_in=len(form.file.data))
-            share = self._shares.create(form, key)
-        note(bytes_out=share.picture.size_bytes)
-        links = self._pages.links(visit.base_url, share.share_id)
-        response = json_answer(_share_answer(share, visit.base_url, links, started))
+            note(platform=form.platform, effect_type=form.effect_type, bytes_in=len(form.file))
+            with stage("render"):
+                picture, card = self._rendered(form)
+            with stage("store"):
+                share = self._shares.store(key, form, picture, card)
+        note(bytes_out=share.size_bytes)
+        intents = self._pages.intents(visit.base_url, share.share_id)
+        response = json_answer(_share_answer(share, key.value, visit.base_url, intents, started))
         response.headers.update(rate_limit)
         return response
 
@@ -161,7 +162,7 @@ class Service:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise MissingToken
-        if not opens(token.strip(), share_id):
+        if not token_matches(token.strip(), share_id):
             raise WrongToken
         client = self._client_address(request)
         self._shares.delete(parsed, admit=lambda: self._rate_limiter.count(client))
@@ -169,14 +170,14 @@ class Service:
 
     def page(self, _request: Request, visit: Visit, share_id: str) -> Response:
         """Answer GET and HEAD /s/{share_id}."""
-        living = self._shares.living(share_id)
+        live_id = self._shares.parse_live_id(share_id)
         with stage("storage"):
-            stored = self._shares.stat(living, PICTURE)
-        note(platform=stored.metadata["platform"], effect_type=stored.metadata["effect_type"])
-        expires_at = self._shares.expires_at(living)
-        response = self._pages.share(visit.base_url, living, stored, expires_at)
+            share = self._shares.find(live_id)
+        note(platform=share.platform, effect_type=share.effect_type)
+        response = self._pages.share(visit.base_url, share)
         # Without PUBLIC_BASE_URL its links follow Host, so no shared cache may keep it.
-        return cached(response, expires_at, shared=self._settings.public_base_url is not None)
+        is_shared = self._settings.public_base_url is not None
+        return cached(response, share.expires_at, shared=is_shared)
 
     def picture(self, request: Request, _visit: Visit, share_id: str) -> Response:
         """Answer GET and HEAD /s/{share_id}.jpg."""
@@ -196,13 +197,13 @@ class Service:
         return self._assets.response(request, request.path.lstrip("/") or DEMO)
 
     def health(self, _request: Request, _visit: Visit) -> Response:
-        """Answer GET /health: what runs and how it is configured; calls nothing."""
+        """Answer GET /health: what runs, how it is configured, what of it works; calls nothing."""
         settings = self._settings
         return json_answer(
             {
                 "status": "ok",
                 "version": VERSION,
-                "source": source.source_digest(self._source_files),
+                "source": deployed.source_digest(self._source_files),
                 "source_files": self._source_files,
                 "started_at": self._started_at.isoformat(timespec="milliseconds"),
                 "storage": {
@@ -226,24 +227,34 @@ class Service:
         response.add_etag()
         return conditional(response, request)
 
-    def _dispatch(self, request: Request, visit: Visit) -> Response:
+    def _answer(self, request: Request, visit: Visit) -> Response:
+        handler: Handler | None = None
+        try:
+            handler, arguments = self._route(request, visit)
+            return handler(self, request, visit, **arguments)
+        except ShareImageError as error:
+            return self._error(request, visit, error, is_page=handler is Service.page)
+        except Exception:  # noqa: BLE001 - what escapes here, the framework answers in HTML
+            note(exception=traceback.format_exc())
+            return self._error(request, visit, ShareImageError(), is_page=False)
+
+    def _route(self, request: Request, visit: Visit) -> tuple[Handler, dict[str, Any]]:
         if not visit.base_url:
             raise BadRequest("Host names no host", detail="Invalid Host header")
         if request.environ["PATH_INFO"].startswith("//"):  # request.path hides it
             raise NotFound("no route")
         routes = ROUTES.bind("")
         if request.method == "OPTIONS":
-            return self._preflight(visit, routes.allowed_methods(request.path))
+            return Service._preflight, {"methods": routes.allowed_methods(request.path)}
         try:
             handler, arguments = routes.match(request.path, request.method)
         except RouteMethodNotAllowed as error:
             raise MethodNotAllowed(allowed=_with_options(error.valid_methods or ())) from None
         except RouteNotFound:
             raise NotFound("no route") from None
-        response: Response = handler(self, request, visit, **arguments)
-        return response
+        return handler, dict(arguments)
 
-    def _preflight(self, visit: Visit, methods: Iterable[str]) -> Response:
+    def _preflight(self, _request: Request, visit: Visit, methods: Iterable[str]) -> Response:
         if not methods:
             raise NotFound("no route")
         self._origins.check(visit.origin, visit.own_origins)
@@ -253,26 +264,35 @@ class Service:
         response.headers.update(preflight_headers(allowed))
         return response
 
-    def _error(self, request: Request, visit: Visit, error: ShareImageError) -> Response:
+    def _error(
+        self, request: Request, visit: Visit, error: ShareImageError, *, is_page: bool
+    ) -> Response:
         """Map an error to its answer, the only place that does: JSON, or a page for people."""
         note(code=error.code, reason=error.reason)
         response = json_answer(error.body(), error.status)
-        if isinstance(error, NotFound | ObjectDeleted) and is_for_people(request):
-            response = self._pages.missing(visit.base_url, error.status)
-        elif isinstance(error, Gone) and is_for_people(request):
-            share_id = request.path.removeprefix("/s/").partition("/")[0].removesuffix(".jpg")
-            response = self._pages.ended(visit.base_url, share_id)
+        if prefers_html(request, is_page=is_page):
+            if isinstance(error, NotFound | ObjectDeleted):
+                response = self._pages.missing(visit.base_url, error.status)
+            elif isinstance(error, Gone) and error.share_id is not None:
+                response = self._pages.ended(visit.base_url, error.share_id)
         response.headers.update(error.headers())
         return response
 
+    def _rendered(self, form: Form) -> tuple[Rendition, Rendition]:
+        """Render the picture and the card of a form."""
+        max_side_px = self._settings.image.max_side_px
+        canvas = picture_canvas(form.platform, form.fit, max_side_px=max_side_px)
+        picture, card = self._renderer.render(form.file, (canvas, card_canvas(form.fit)))
+        return picture, card
+
     def _rendition(self, request: Request, share_id: str, rendition: str) -> Response:
-        living = self._shares.living(share_id)
+        live_id = self._shares.parse_live_id(share_id)
         with stage("storage"):
             if request.method == "HEAD":
-                stored, data = self._shares.stat(living, rendition), b""
+                stored, data = self._shares.stat(live_id, rendition), b""
             else:
-                stored, data = self._shares.read(living, rendition)
-        return cached(picture_response(request, stored, data), self._shares.expires_at(living))
+                stored, data = self._shares.read(live_id, rendition)
+        return cached(picture_response(request, stored, data), self._shares.expires_at(live_id))
 
     def _client_address(self, request: Request) -> str:
         return client_address(
@@ -285,7 +305,7 @@ class Service:
         """Return what the line at the start of the process says."""
         return {
             "version": VERSION,
-            "source": source.source_digest(self._source_files),
+            "source": deployed.source_digest(self._source_files),
             "routes": [
                 f"{', '.join(sorted(rule.methods or ()))} {rule.rule}"
                 for rule in ROUTES.iter_rules()
@@ -294,35 +314,13 @@ class Service:
         }
 
     def _warn_of_memory_limits(self) -> None:
-        limits = memory_limits(self._settings.image, self._memory.budget_bytes)
+        image = self._settings.image
+        canvases = (picture_canvas("", None, max_side_px=image.max_side_px), card_canvas(None))
+        limits = megapixel_limits(image, canvases, self._memory.budget_bytes)
         if limits:
             message = "memory allows fewer megapixels than MAX_MEGAPIXELS"
             settings = "MEMORY_BUDGET_MB or the instance's memory, MAX_MEGAPIXELS, INPUT_FORMATS"
             self._log.write("WARNING", message, {"megapixels": limits, "settings": settings})
-
-    def _write_line(
-        self, request: Request, response: Response, line: dict[str, Any], seconds: float
-    ) -> None:
-        status = response.status_code
-        path = request.path[:LOGGED_PATH_CHARS]
-        severity = "INFO"
-        if status >= HTTPStatus.BAD_REQUEST:
-            severity = "ERROR" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "WARNING"
-        line["httpRequest"] = {
-            "requestMethod": request.method,
-            "requestUrl": path,
-            "status": status,
-            "requestSize": str(request.content_length or 0),
-            "responseSize": str(response.content_length or 0),
-            "latency": f"{seconds:.6f}s",
-        }
-        line.update(self._log.trace_fields(request.headers))
-        self._log.write(severity, f"{request.method} {path} {status} {seconds * 1000:.0f} ms", line)
-
-    def _write_cut(self, request: Request, timeout_s: float) -> None:
-        message = f"{request.method} {request.path[:LOGGED_PATH_CHARS]} cut off"
-        fields = {"reason": f"the answer was not read within {timeout_s:.1f} s"}
-        self._log.write("WARNING", message, fields | self._log.trace_fields(request.headers))
 
 
 ROUTES = Map(
@@ -333,9 +331,11 @@ ROUTES = Map(
             "/api/v2/share-image", endpoint=Service.create, methods=["POST"], strict_slashes=False
         ),
         Rule("/api/v2/share-image/<share_id>", endpoint=Service.delete, methods=["DELETE"]),
-        Rule("/s/<share_id>", endpoint=Service.page, methods=["GET"]),
-        Rule("/s/<share_id>.jpg", endpoint=Service.picture, methods=["GET"]),
-        Rule("/s/<share_id>/card.jpg", endpoint=Service.card, methods=["GET"]),
+        Rule(links.PAGE.format(share_id="<share_id>"), endpoint=Service.page, methods=["GET"]),
+        Rule(
+            links.PICTURE.format(share_id="<share_id>"), endpoint=Service.picture, methods=["GET"]
+        ),
+        Rule(links.CARD.format(share_id="<share_id>"), endpoint=Service.card, methods=["GET"]),
         Rule("/", endpoint=Service.asset, methods=["GET"]),
         Rule("/share-image.js", endpoint=Service.asset, methods=["GET"]),
         Rule("/demo.css", endpoint=Service.asset, methods=["GET"]),
@@ -355,24 +355,24 @@ def _memory_budget(settings: Settings) -> MemoryBudget:
 
 
 def _share_answer(
-    share: Share, base_url: str, links: dict[str, str], started: float
+    share: Share, key: UUID, base_url: str, intents: dict[str, str], started: float
 ) -> dict[str, Any]:
     """Build the JSON of a share that was made; the only place that does."""
-    link = f"{base_url}/s/{share.share_id}"
+    share_links = links.share_links(base_url, share.share_id)
     return {
-        "url": f"{link}.jpg",
+        "url": share_links.picture,
         "expires_at": share.expires_at,
         "share_id": str(share.share_id),
         "processing_time": round(time.perf_counter() - started, 4),
-        "page_url": link,
-        "card_url": f"{link}/card.jpg",
+        "page_url": share_links.page,
+        "card_url": share_links.card,
         "platform": share.platform,
-        "width": int(share.picture.metadata["width"]),
-        "height": int(share.picture.metadata["height"]),
-        "bytes": share.picture.size_bytes,
-        "content_type": share.picture.content_type,
-        "links": links,
-        "delete_token": str(share.key),
+        "width": share.width,
+        "height": share.height,
+        "bytes": share.size_bytes,
+        "content_type": share.content_type,
+        "links": intents,
+        "delete_token": str(key),
     }
 
 
@@ -394,13 +394,13 @@ def _claim_framework_answers(app: flask.Flask) -> None:
     app.register_error_handler(HTTPException, lambda _error: service.answer(flask.request))
 
 
-memory.keep_freed_memory()
+process.keep_freed_memory()
 service = Service(load_settings())
 # In gunicorn's workers, not before: a thread of the process that forks would be cut off half way.
 os.register_at_fork(after_in_child=partial(_warm_up_worker, os.getpid()))
 if flask.has_app_context():
     _claim_framework_answers(flask.current_app)
-memory.end_imports()
+process.end_imports()
 
 
 def share_image(request: Request) -> Response:

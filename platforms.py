@@ -1,7 +1,7 @@
 """The networks: the canvas that each one wants, and the link that starts sharing there.
 
-Adding a network is one row of PLATFORMS for its canvas, one of INTENTS for its link. Sizes are
-(width, height) in px; docs/platforms.md says where they and the links come from.
+Adding a network is one row of NETWORKS. Sizes are (width, height) in px; docs/platforms.md says
+where they and the links come from.
 """
 
 from __future__ import annotations
@@ -19,23 +19,61 @@ PICTURE_MAX_BYTES = 1_000_000  # Bluesky refuses link thumbnails and posts above
 CARD_MAX_BYTES = 300_000  # WhatsApp documents 600 kB and drops previews above 300 kB in the field
 
 CARD_SIZE: Size = (1200, 630)
+_PIN, _POST, _STORY = (1000, 1500), (1080, 1350), (1080, 1920)
 
-PLATFORMS: dict[str, Size] = {
-    "facebook": CARD_SIZE,
-    "x": CARD_SIZE,
-    "twitter": CARD_SIZE,
-    "linkedin": CARD_SIZE,
-    "whatsapp": CARD_SIZE,
-    "telegram": CARD_SIZE,
-    "reddit": CARD_SIZE,
-    "threads": CARD_SIZE,
-    "bluesky": CARD_SIZE,
-    "pinterest": (1000, 1500),
-    "instagram": (1080, 1350),
-    "instagram_story": (1080, 1920),
-    "tiktok": (1080, 1920),
-    "snapchat": (1080, 1920),
-}
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A place where pictures are shared.
+
+    name: the form's `platform`; label: what people call it; canvas: the size that its pictures
+    have, None for the plain one; intent: the link that starts sharing there, with holes for values,
+    None where there is none: there, pictures are shared from the phone.
+    """
+
+    name: str
+    label: str
+    canvas: Size | None
+    intent: str | None = None
+
+
+# In the order in which links are offered.
+NETWORKS = (
+    Network(
+        "facebook", "Facebook", CARD_SIZE, "https://www.facebook.com/sharer/sharer.php?u={url}"
+    ),
+    Network("x", "X", CARD_SIZE, "https://x.com/intent/tweet?text={text}&url={url}"),
+    Network("twitter", "Twitter", CARD_SIZE),  # what older clients call X
+    Network(
+        "threads",
+        "Threads",
+        CARD_SIZE,
+        "https://www.threads.com/intent/post?text={text}&url={url}",
+    ),
+    Network("bluesky", "Bluesky", CARD_SIZE, "https://bsky.app/intent/compose?text={text}%20{url}"),
+    Network(
+        "pinterest",
+        "Pinterest",
+        _PIN,
+        "https://www.pinterest.com/pin/create/button/?url={url}&media={picture}&description={text}",
+    ),
+    Network(
+        "linkedin",
+        "LinkedIn",
+        CARD_SIZE,
+        "https://www.linkedin.com/sharing/share-offsite/?url={url}",
+    ),
+    Network("whatsapp", "WhatsApp", CARD_SIZE, "https://wa.me/?text={text}%20{url}"),
+    Network("telegram", "Telegram", CARD_SIZE, "https://t.me/share/url?url={url}&text={text}"),
+    Network("reddit", "Reddit", CARD_SIZE, "https://www.reddit.com/submit?url={url}&title={text}"),
+    Network("email", "Email", None, "mailto:?subject={text}&body={text}%0D%0A%0D%0A{url}"),
+    Network("instagram", "Instagram", _POST),
+    Network("instagram_story", "Instagram Story", _STORY),
+    Network("tiktok", "TikTok", _STORY),
+    Network("snapchat", "Snapchat", _STORY),
+)
+CANVAS_SIZES = {network.name: network.canvas for network in NETWORKS if network.canvas}
+INTENTS = {network.name: network for network in NETWORKS if network.intent}
 
 
 def picture_canvas(platform: str, fit: Fit | None, *, max_side_px: int) -> Canvas:
@@ -43,7 +81,7 @@ def picture_canvas(platform: str, fit: Fit | None, *, max_side_px: int) -> Canva
 
     The plain canvas is inside max_side_px x max_side_px; a fit that fills a canvas makes it square.
     """
-    size = PLATFORMS.get(platform.strip().lower())
+    size = CANVAS_SIZES.get(platform.strip().lower())
     if size is None:
         return Canvas(
             size=(max_side_px, max_side_px), fit=fit or Fit.INSIDE, max_bytes=PICTURE_MAX_BYTES
@@ -62,37 +100,11 @@ def card_canvas(fit: Fit | None) -> Canvas:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Intent:
-    """The link that starts sharing on a network: its label, and the link with holes for values."""
-
-    label: str
-    template: str
-
-
-# Instagram, TikTok and Snapchat have no such link: there, pictures are shared from the phone.
-INTENTS: dict[str, Intent] = {
-    "facebook": Intent("Facebook", "https://www.facebook.com/sharer/sharer.php?u={url}"),
-    "x": Intent("X", "https://x.com/intent/tweet?text={text}&url={url}"),
-    "threads": Intent("Threads", "https://www.threads.com/intent/post?text={text}&url={url}"),
-    "bluesky": Intent("Bluesky", "https://bsky.app/intent/compose?text={text}%20{url}"),
-    "pinterest": Intent(
-        "Pinterest",
-        "https://www.pinterest.com/pin/create/button/?url={url}&media={picture}&description={text}",
-    ),
-    "linkedin": Intent("LinkedIn", "https://www.linkedin.com/sharing/share-offsite/?url={url}"),
-    "whatsapp": Intent("WhatsApp", "https://wa.me/?text={text}%20{url}"),
-    "telegram": Intent("Telegram", "https://t.me/share/url?url={url}&text={text}"),
-    "reddit": Intent("Reddit", "https://www.reddit.com/submit?url={url}&title={text}"),
-    "email": Intent("Email", "mailto:?subject={text}&body={text}%0D%0A%0D%0A{url}"),
-}
-
-
-def share_links(*, page_url: str, picture_url: str, text: str) -> dict[str, str]:
+def intent_links(*, page_url: str, picture_url: str, text: str) -> dict[str, str]:
     """Return, for every network that has one, the link that starts sharing a page there.
 
     Every value is percent-encoded, so that none can add a parameter or a line (RFC 3986).
     """
     values = {"url": page_url, "picture": picture_url, "text": text}
     encoded = {name: quote(value, safe="") for name, value in values.items()}
-    return {name: intent.template.format(**encoded) for name, intent in INTENTS.items()}
+    return {n.name: n.intent.format(**encoded) for n in INTENTS.values() if n.intent}

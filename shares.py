@@ -1,15 +1,6 @@
-"""The life of a share: key, id, picture, card, end.
+"""The life of a share: begun, stored, read, deleted, expired.
 
-    share key   UUIDv7: the client's Idempotency-Key, or minted here; the answer's delete_token
-        │ SHA-256
-    share id    UUIDv7 with the key's time, so that it says itself when the share ends
-        │
     objects     shares/<last two characters>/<share id>/picture.jpg and card.jpg
-
-    create      read header -> render -> put picture and card
-
-The key yields the id and the id does not yield the key: who holds the key may delete, and a POST
-sent again with its key lands on the same objects.
 
 Who owns a share. A key that was minted here is nobody else's: both puts go side by side. Under a
 client's key two requests may meet. Whoever creates the picture owns the share, and the card is put
@@ -17,8 +8,8 @@ after that, by requests with the owner's form only: one of two pictures always w
 retry succeeds. The other is told that the key is taken (422).
 
 What a failure leaves. A put without an answer may have stored, or may store later. Under a minted
-key, which nobody will ever hear of, every name gets a tombstone (storage.py), which a late put
-cannot replace; names that get none are logged (left_behind). Under a client's key the next try
+key, which nobody will ever hear of, every name gets a tombstone (stores/contract.py), which a late
+put cannot replace; names that get none are logged (left_behind). Under a client's key the next try
 completes the share; until then, names that may hold an object are logged (left_for_retry).
 
 What was deleted stays deleted. delete leaves tombstones, so that reading the share, and posting it
@@ -30,174 +21,137 @@ have ended: with the sweep of a folder, with the lifecycle rule of a bucket.
 from __future__ import annotations
 
 import hashlib
-import hmac
-import os
 import re
-import secrets
-import threading
 import time
 import traceback
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextvars import copy_context
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
-import image_ops
 from errors import (
-    FieldProblem,
     Gone,
-    InvalidFields,
     NotFound,
     ObjectExists,
     ObjectNotFound,
     StorageSuspended,
     StorageUnavailable,
+    UnusableKey,
 )
-from logs import note, stage
-from platforms import card_canvas, picture_canvas
+from logs import note
+from share_keys import MAX_AGE_S, MAX_AHEAD_S, UUID7, ShareKey, age_s, parse_uuid7, time_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from concurrent.futures import Future
+    from datetime import timedelta
 
-    from config import Settings
-    from guards import MemoryBudget
     from image_ops import Rendition
     from logs import Log
+    from serving.forms import Form
     from storage import Storage, StoredObject
-    from uploads import Form
 
 T = TypeVar("T")
 
-KEY_MAX_AGE_S = 300
-KEY_MAX_AHEAD_S = 60  # so much may a client's clock run ahead of ours
 # After its key was accepted, a POST may upload for 90 s, wait, and put; then attempts that were
 # given up may still arrive.
 LATE_PUT_S = 300
-CACHE_MAX_AGE_S = 300  # of whatever shows a share, so that its deletion is felt
-TAKE_BACK_S = (
-    4.0  # beside the puts that failed: a client waits no longer for what it never hears of
-)
+# Beside the puts that failed: a client waits no longer for what it never hears of.
+TAKE_BACK_S = 4.0
 
 PICTURE = "picture"
 CARD = "card"
 
-_UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
-_OBJECT_NAME = re.compile(rf"shares/[0-9a-f]{{2}}/({_UUID7.pattern})/(?:{PICTURE}|{CARD})\.jpg")
-_RANDOM_BITS = 74
+_OBJECT_NAME = re.compile(rf"shares/[0-9a-f]{{2}}/({UUID7.pattern})/(?:{PICTURE}|{CARD})\.jpg")
 _POOL_THREADS = 32  # two for each request of an instance that serves sixteen at once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """A share as it was stored.
+    """A share as it was stored: what its picture is, and what it was made for.
 
-    key: opens deletion, only its maker has it; expires_at: epoch seconds; picture and card: the
-    stored objects, one and the same where the platform's canvas is the card's.
+    width, height: in px; size_bytes: of the picture; expires_at: epoch seconds.
     """
 
     share_id: UUID
-    key: UUID = field(repr=False)
-    expires_at: int
     platform: str
-    picture: StoredObject
-    card: StoredObject
+    effect_type: str
+    width: int
+    height: int
+    size_bytes: int
+    content_type: str
+    expires_at: int
 
-
-def mint_key() -> UUID:
-    """Return a new share key from a cryptographic source (RFC 9562, section 5.7)."""
-    return _uuid7(time.time_ns() // 1_000_000, secrets.randbits(_RANDOM_BITS))
-
-
-def parse_key(text: str) -> UUID:
-    """Return the share key in an Idempotency-Key header field, with or without its quotes.
-
-    Source: https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/
-
-    Raises: InvalidFields unless it is a UUIDv7 at most KEY_MAX_AGE_S old.
-    """
-    key = _parse_uuid7(text.strip().strip('"').lower())
-    if key is None or not -KEY_MAX_AHEAD_S <= time.time() - _time_s(key) <= KEY_MAX_AGE_S:
-        raise _key_problem(f"expected a UUIDv7 at most {KEY_MAX_AGE_S} seconds old")
-    return key
-
-
-def opens(token: str, share_id: str) -> bool:
-    """Return whether a delete_token is the key of a share; takes as long whether it is or not."""
-    key = _parse_uuid7(token)
-    expected = str(share_id_of(key)) if key else ""
-    return hmac.compare_digest(expected.encode(), share_id.encode())
-
-
-def share_id_of(key: UUID) -> UUID:
-    """Return the share id that follows from a key: its time, then bits of its SHA-256."""
-    digest = int.from_bytes(hashlib.sha256(key.bytes).digest(), "big")
-    return _uuid7(_time_ms(key), digest & ((1 << _RANDOM_BITS) - 1))
+    @classmethod
+    def of(cls, share_id: UUID, picture: StoredObject, expires_at: int) -> Share:
+        """Return the share that a stored picture belongs to."""
+        metadata = picture.metadata
+        return cls(
+            share_id=share_id,
+            platform=metadata["platform"],
+            effect_type=metadata["effect_type"],
+            width=int(metadata["width"]),
+            height=int(metadata["height"]),
+            size_bytes=picture.size_bytes,
+            content_type=picture.content_type,
+            expires_at=expires_at,
+        )
 
 
 class Shares:
     """The shares in one storage."""
 
-    def __init__(
-        self, storage: Storage, memory: MemoryBudget, settings: Settings, log: Log
-    ) -> None:
+    def __init__(self, storage: Storage, ttl: timedelta, log: Log) -> None:
         self._storage = storage
         self._log = log
-        self._memory = memory
-        self._image = settings.image
-        self._ttl_s = settings.share_ttl.total_seconds()
+        self._ttl_s = ttl.total_seconds()
         self._pool = ThreadPoolExecutor(_POOL_THREADS, thread_name_prefix="shares")
         self._sweeps_next_s = 0.0
-        # One more than cores, for when one waits for the interpreter: still more at once are no
-        # faster, and hold more memory for longer.
-        self._cores = threading.BoundedSemaphore((os.cpu_count() or 1) + 1)
         # Saves the call that would find no card; only the order of calls depends on it.
         self._without_card: deque[UUID] = deque(maxlen=1000)
 
-    def create(self, form: Form, key: UUID | None = None) -> Share:
-        """Return the stored share of a form's picture.
+    def begin(self, key: UUID | None) -> ShareKey:
+        """Return the key of a share to come; let storage remove what has ended first.
 
-        key: the client's, or None to mint one. The same key and form give the same share.
+        key: the client's, or None to mint one.
 
-        Raises: UnusableImage where no picture can be made of the file, InvalidFields for a key that
-        came with another form before, Gone for a key whose share has ended or was deleted,
-        StorageUnavailable.
+        Raises: Gone for a key whose share has ended.
         """
-        self._sweep_when_due()  # first: a folder that is full takes no share
-        share_key = key or mint_key()
-        share_id = share_id_of(share_key)
-        note(share_id=str(share_id))
-        self._require_living(share_id)
-        with stage("render"):
-            renditions = self._render(form)
-        expires_at = self.expires_at(share_id)
+        self._sweep_when_due()  # a folder that is full takes no share
+        share_key = ShareKey(value=key, is_minted=False) if key else ShareKey.mint()
+        note(share_id=str(share_key.share_id))
+        self._require_live(share_key.share_id)
+        return share_key
+
+    def store(self, key: ShareKey, form: Form, picture: Rendition, card: Rendition) -> Share:
+        """Return the stored share; the same key and form give the same share.
+
+        picture, card: one and the same where the platform's canvas is the card's.
+
+        Raises: UnusableKey for one that came with another form before, Gone for one whose share was
+        deleted, StorageUnavailable.
+        """
+        renditions = {PICTURE: picture} if card is picture else {PICTURE: picture, CARD: card}
+        expires_at = self.expires_at(key.share_id)
         metadata = {
             "expires": str(expires_at),
             "platform": form.platform,
             "effect_type": form.effect_type,
         }
-        with stage("store"):
-            if key is None:
-                stored = self._put_side_by_side(share_id, renditions, metadata)
-            else:  # it may come again
-                metadata["fingerprint"] = _fingerprint(form)
-                stored = self._put_picture_first(share_id, renditions, metadata)
+        if key.is_minted:
+            stored = self._put_side_by_side(key.share_id, renditions, metadata)
+        else:  # it may come again
+            metadata["fingerprint"] = _fingerprint(form)
+            stored = self._put_picture_first(key.share_id, renditions, metadata)
         if CARD not in stored:
-            self._without_card.append(share_id)
-        return Share(
-            share_id=share_id,
-            key=share_key,
-            expires_at=expires_at,
-            platform=form.platform,
-            picture=stored[PICTURE],
-            card=stored.get(CARD, stored[PICTURE]),
-        )
+            self._without_card.append(key.share_id)
+        return Share.of(key.share_id, stored[PICTURE], expires_at)
 
     def expires_at(self, share_id: UUID) -> int:
         """Return the first second, since the epoch, in which a share is gone."""
-        return int(_time_s(share_id) + self._ttl_s)
+        return int(time_s(share_id) + self._ttl_s)
 
     def read(self, share_id: UUID, rendition: str) -> tuple[StoredObject, bytes]:
         """Return a share's PICTURE or CARD with one call to storage.
@@ -206,8 +160,15 @@ class Shares:
         """
         return self._of(self._storage.get, share_id, rendition)
 
+    def find(self, share_id: UUID) -> Share:
+        """Return a share, with one call to storage.
+
+        Raises: NotFound, Gone where it was deleted, StorageUnavailable.
+        """
+        return Share.of(share_id, self.stat(share_id, PICTURE), self.expires_at(share_id))
+
     def stat(self, share_id: UUID, rendition: str) -> StoredObject:
-        """Return what storage knows of a share's PICTURE or CARD, with one call.
+        """Return the properties of a share's PICTURE or CARD, with one call to storage.
 
         Raises: NotFound, Gone where it was deleted, StorageUnavailable.
         """
@@ -227,36 +188,36 @@ class Shares:
                 self._storage.delete(name, must_exist=True)
             except ObjectNotFound:
                 missing.append(name)
-        if time.time() - _time_s(share_id) > KEY_MAX_AGE_S + LATE_PUT_S:
+        if age_s(share_id) > MAX_AGE_S + LATE_PUT_S:
             return
         if len(missing) == len((PICTURE, CARD)):
             admit()
         for name in missing:
             self._storage.delete(name)
 
-    def parse_id(self, share_id: str) -> UUID:
-        """Return the id of a share that may have been made by now, whether or not it is over.
+    def parse_id(self, text: str) -> UUID:
+        """Return the id of a share that may have been made by now, whether or not it has ended.
 
         Raises: NotFound.
         """
-        parsed = _parse_uuid7(share_id)
-        if parsed is None or _time_s(parsed) > time.time() + KEY_MAX_AHEAD_S:
+        share_id = parse_uuid7(text)
+        if share_id is None or age_s(share_id) < -MAX_AHEAD_S:
             raise NotFound("not a share id")
-        note(share_id=share_id)
-        return parsed
+        note(share_id=text)
+        return share_id
 
-    def living(self, share_id: str) -> UUID:
+    def parse_live_id(self, text: str) -> UUID:
         """Return the id of a share that may exist at this moment, without asking storage.
 
         Raises: NotFound for what is no share id, Gone past its end, whether it ever existed or not.
         """
-        parsed = self.parse_id(share_id)
-        self._require_living(parsed)
-        return parsed
+        share_id = self.parse_id(text)
+        self._require_live(share_id)
+        return share_id
 
-    def _require_living(self, share_id: UUID) -> None:
+    def _require_live(self, share_id: UUID) -> None:
         if time.time() >= self.expires_at(share_id):
-            raise Gone
+            raise Gone(share_id)
 
     def _of(self, verb: Callable[[str], T], share_id: UUID, rendition: str) -> T:
         """Apply a verb of storage to a rendition; a share without a card has it as its picture."""
@@ -268,17 +229,6 @@ class Shares:
                 self._without_card.append(share_id)
                 return found
         return verb(_object_name(share_id, PICTURE))
-
-    def _render(self, form: Form) -> dict[str, Rendition]:
-        header = image_ops.read_header(form.file.data, self._image)
-        note(format=header.format, pixels=header.size[0] * header.size[1])
-        canvases = (
-            picture_canvas(form.platform, form.fit, max_side_px=self._image.max_side_px),
-            card_canvas(form.fit),
-        )
-        with self._memory.reserve(image_ops.decode_bytes(header, canvases)), self._cores:
-            picture, card = image_ops.render(form.file.data, header, canvases, self._image)
-        return {PICTURE: picture} if card is picture else {PICTURE: picture, CARD: card}
 
     def _put_side_by_side(
         self, share_id: UUID, renditions: dict[str, Rendition], metadata: dict[str, str]
@@ -329,11 +279,11 @@ class Shares:
             try:
                 stored = self._storage.stat(name)
             except ObjectNotFound as gone:
-                raise Gone(f"removed after put and before stat: {name}") from gone
+                raise Gone(reason=f"removed after put and before stat: {name}") from gone
             except StorageSuspended as suspended:  # of stat: the put was tried
                 raise StorageUnavailable(suspended.reason) from suspended
             if stored.metadata.get("fingerprint") != metadata.get("fingerprint"):
-                raise _key_problem("came with another picture or other fields before") from error
+                raise UnusableKey("came with another picture or other fields before") from error
             return stored
 
     def _take_back(self, names: Iterable[str]) -> None:
@@ -379,29 +329,4 @@ def _object_name(share_id: UUID, rendition: str) -> str:
 def _fingerprint(form: Form) -> str:
     """Return what tells a request that is sent again from another one under the same key."""
     fields = "\0".join((form.platform, form.effect_type, form.fit or "")).encode()
-    return hashlib.sha256(fields + b"\0" + hashlib.sha256(form.file.data).digest()).hexdigest()
-
-
-def _key_problem(message: str) -> InvalidFields:
-    problem = FieldProblem(
-        type="value_error", loc=("header", "Idempotency-Key"), msg=f"Value error, {message}"
-    )
-    return InvalidFields([problem])
-
-
-def _uuid7(time_ms: int, random_bits: int) -> UUID:
-    """Lay out a UUIDv7 (RFC 9562, section 5.7): 48 bits of time, then 74 others in two pieces."""
-    high, low = random_bits >> 62, random_bits & ((1 << 62) - 1)
-    return UUID(int=time_ms << 80 | 7 << 76 | high << 64 | 0b10 << 62 | low)
-
-
-def _parse_uuid7(text: str) -> UUID | None:
-    return UUID(text) if _UUID7.fullmatch(text) else None
-
-
-def _time_ms(uuid7: UUID) -> int:
-    return uuid7.int >> 80
-
-
-def _time_s(uuid7: UUID) -> float:
-    return _time_ms(uuid7) / 1000
+    return hashlib.sha256(fields + b"\0" + hashlib.sha256(form.file).digest()).hexdigest()

@@ -40,7 +40,7 @@ from ssimulacra2 import (  # type: ignore[import-untyped, import-not-found, unus
     compute_ssimulacra2,
 )
 
-import memory
+import process
 from config import ImageSettings
 from image_ops import decode_bytes, read_header, render
 from imaging.geometry import Canvas, Fit
@@ -111,7 +111,7 @@ def cutout_of(photo: Image.Image, size: tuple[int, int]) -> Image.Image:
 
 def measure_speed(photo: Image.Image, rounds: int) -> None:
     """Print CPU times, ratios and scores."""
-    memory.keep_freed_memory()  # as the function does, and for libvips, too
+    process.keep_freed_memory()  # as the function does, and for libvips, too
     pyvips.cache_set_max(0)
     large = pictures.encoded(twelve_megapixels(photo), "JPEG", quality=92, subsampling=2)
     cutout = pictures.encoded(cutout_of(photo, (1200, 900)), "PNG")

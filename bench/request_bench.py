@@ -30,7 +30,7 @@ from floor import codecs_alone, cpu_ms  # noqa: E402
 from function_server import FunctionServer, serve, watched_memory  # noqa: E402
 from gcs_server import running_gcs_server  # noqa: E402
 
-import memory  # noqa: E402
+import process  # noqa: E402
 from config import ImageSettings  # noqa: E402
 from image_ops import read_header, render  # noqa: E402
 from platforms import card_canvas, picture_canvas  # noqa: E402
@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=60, help="requests at once, default 60")
     parser.add_argument("--clients", type=int, default=8, help="clients at once, default 8")
     options = parser.parse_args()
-    memory.keep_freed_memory()
+    process.keep_freed_memory()
     columns = {}
     for name, photo in _photos(options.photo).items():
         rounds = [

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from math import isqrt
+from typing import TYPE_CHECKING, Any
 
 from imaging.decoding import jpeg_scale
 from imaging.geometry import area, frame, largest_scaled, upright
+from imaging.headers import Header
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from config import ImageSettings
     from imaging.geometry import Canvas
-    from imaging.headers import Header
 
 COEFFICIENT_BYTES = 2.1  # of a JPEG of several scans
 DRAWN_BYTES = 24  # for a pixel of a canvas, with the part that it shows on its way there
@@ -37,3 +39,43 @@ def decode_bytes(header: Header, canvases: Sequence[Canvas]) -> int:
     coefficients = COEFFICIENT_BYTES * header.coefficients * header.pixels
     # One plane is shrunk at a time.
     return round(stored * (of_pixel + 1) + coefficients) + JPEG_DRAWN_BYTES * drawn + LEAST_BYTES
+
+
+PHONE_PIXELS = 50_000_000  # what phones' cameras take; larger pictures surprise nobody by failing
+
+# What read_header says of a picture of each format; of JPEG a progressive one in 4:2:0, of PNG one
+# of a byte a band.
+_TYPICAL: dict[str, dict[str, Any]] = {
+    "JPEG": {"coefficients": 1.5, "scalable": True, "orientation": 1},
+    "PNG": {"orientation": 1},
+    "WEBP": {"decoder_bytes": 14.0},
+    "GIF": {"pixel_bytes": 1},
+    "AVIF": {"decoder_bytes": 7.0},
+    "HEIC": {"decoder_bytes": 7.0},
+}
+
+
+def megapixel_limits(
+    settings: ImageSettings, canvases: Sequence[Canvas], budget_bytes: int
+) -> dict[str, int]:
+    """Return how many megapixels memory allows of each format, where more are to be expected.
+
+    More are where settings allow them, and up to PHONE_PIXELS where these set no limit.
+    budget_bytes: for all pictures together.
+    """
+    most = (settings.max_pixels or PHONE_PIXELS) // 1_000_000
+    limits = {
+        name: _megapixels(name, most, budget_bytes, canvases) for name in settings.input_formats
+    }
+    return {name: limit for name, limit in limits.items() if limit < most}
+
+
+def _megapixels(format_: str, most: int, budget_bytes: int, canvases: Sequence[Canvas]) -> int:
+    # Upwards: a JPEG that is large enough is decoded to half its size, and takes less again.
+    sizes = range(1, most + 1)
+    return next((n - 1 for n in sizes if _bytes(format_, n, canvases) > budget_bytes), most)
+
+
+def _bytes(format_: str, megapixels: int, canvases: Sequence[Canvas]) -> int:
+    side = isqrt(megapixels * 1_000_000)
+    return decode_bytes(Header(format=format_, size=(side, side), **_TYPICAL[format_]), canvases)

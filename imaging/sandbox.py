@@ -27,7 +27,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-import memory
+import process
 from errors import Busy, CorruptImage, ImageTooComplex, ShareImageError
 
 if TYPE_CHECKING:
@@ -139,11 +139,11 @@ class Sandbox:
 
 def serve(control: int, server: tuple[str, int, float]) -> None:
     """Fork a watcher for each socket that arrives, until the process that sends them ends."""
-    memory.keep_freed_memory()
+    process.keep_freed_memory()
     work, cpu_s, time_s = server
     module, _, name = work.partition(":")
     function = getattr(importlib.import_module(module), name)
-    memory.end_imports()
+    process.end_imports()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel buries the watchers
     with socket.socket(fileno=control) as arrivals:
         arrivals.sendall(b"\n")
@@ -233,7 +233,7 @@ def confine(memory_bytes: int, cpu_s: int) -> None:
         resource.RLIMIT_CORE: (0, 0),
         resource.RLIMIT_NOFILE: (MAX_DESCRIPTORS, MAX_DESCRIPTORS),
     }
-    have_bytes = memory.address_space_bytes()
+    have_bytes = process.address_space_bytes()
     if have_bytes:
         limits[resource.RLIMIT_AS] = (have_bytes + memory_bytes + STACKS_BYTES,) * 2
     for limit, bounds in limits.items():

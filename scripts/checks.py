@@ -20,7 +20,7 @@ from diagnosis import ANOTHER, Diagnosis, Failed, Skipped
 from probe import is_loopback
 
 sys.path.append(str(ROOT))
-import source  # found by the line above
+import deployed  # found by the line above
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -112,8 +112,8 @@ def program(run: Run) -> str:
 def deployed_source(run: Run) -> str:
     """Find out whether it is this tree, file by file."""
     run.needs_health()
-    there, here = run.health["source_files"], source.digests(ROOT)
-    if run.health["source"] == source.source_digest(here):
+    there, here = run.health["source_files"], deployed.digests(ROOT)
+    if run.health["source"] == deployed.source_digest(here):
         return f"{run.health['source'][:12]}, {len(here)} files, as in this tree"
     differences = [
         *(f"{n} differs" for n in sorted(set(here) & set(there)) if here[n] != there[n]),

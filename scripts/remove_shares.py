@@ -9,7 +9,6 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from config import load_settings
 from errors import ConfigurationError, NotFound, StorageUnavailable
-from guards import MemoryBudget
 from logs import Log
 from shares import Shares
 from storage import open_storage
@@ -20,7 +19,7 @@ def main(texts: list[str]) -> int:
     settings = load_settings()
     storage = open_storage(settings)
     log = Log(settings.log_level, project_id=settings.project_id)
-    shares = Shares(storage, MemoryBudget(0, max_waiting=0), settings, log)
+    shares = Shares(storage, settings.share_ttl, log)
     failed = 0
     for text in texts:
         try:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # They take a minute or two each: begun last, they would keep one process busy when all others rest.
 LONGEST_FIRST = (
-    "test_upload.py",
+    "test_uploaded.py",
     "test_verify.py",
     "test_resilience.py",
     "test_browser_client.py",

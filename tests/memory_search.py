@@ -30,7 +30,7 @@ import pictures  # noqa: E402 - found by the path above
 from PIL import Image  # noqa: E402
 
 from imaging.geometry import Fit  # noqa: E402
-from platforms import PLATFORMS  # noqa: E402
+from platforms import CANVAS_SIZES  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,7 +109,7 @@ def random_case(draw: random.Random) -> Case:
         visible=draw.choice((0, 0, 40, 600, 1500)),
         orientation=draw.choice((1, 1, 3, 5, 6, 7, 8)),
         profile=draw.choice(("", "", "p3", "srgb")),
-        platform=draw.choice((*sorted(PLATFORMS), "email", "email", "download")),
+        platform=draw.choice((*sorted(CANVAS_SIZES), "email", "email", "download")),
         fit=draw.choice(("", "", *Fit)),
         max_side_px=draw.choice((1200, 1200, 64, 4096)),
     )
@@ -260,10 +260,10 @@ def _serve() -> None:
     import os  # noqa: PLC0415 - of this mode alone
 
     import imaging.contained  # noqa: F401, PLC0415 - with all decoders
-    import memory  # noqa: PLC0415
+    import process  # noqa: PLC0415
 
-    memory.keep_freed_memory()
-    memory.end_imports()
+    process.keep_freed_memory()
+    process.end_imports()
     for line in sys.stdin:
         child = os.fork()
         if child == 0:

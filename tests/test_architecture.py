@@ -31,40 +31,50 @@ PIXELS = (
 # A module imports only what stands below it. A new module gets its line here.
 ORDER = (
     "main",
-    "answers",
-    "pages",
-    "assets",
-    "conditional",
-    "unread",
-    "capacity",
+    "serving.pages",
+    "serving.assets",
+    "serving.conditional",
+    "serving.request_log",
+    "serving.unread",
+    "serving.responses",
     "shares",
-    "uploads",
+    "serving.forms",
+    "serving.rate_limit",
+    "serving.cors",
+    "serving",
     "platforms",
     *PIXELS,
-    "memory",
+    "process",
     "storage",
-    "guards",
-    "source",
+    "stores.local",
+    "stores.bucket",
+    "stores.gcs_client",
+    "stores.contract",
+    "stores.circuit",
+    "stores",
+    "links",
+    "share_keys",
+    "deployed",
     "config",
-    "circuit",
     "logs",
     "errors",
     "late_import",
 )
 
 # The modules that may import a dependency; every other dependency has no place in the program.
+SERVING = {name for name in ORDER if name.startswith("serving.")}
 PLACES = {
-    "flask": {"main", "answers", "uploads", "pages", "assets", "conditional", "unread"},
+    "flask": {"main", *SERVING},
     "werkzeug": {"main"},
-    "multipart": {"uploads"},
-    "jinja2": {"pages"},
-    "markupsafe": {"pages"},
+    "multipart": {"serving.forms"},
+    "jinja2": {"serving.pages"},
+    "markupsafe": {"serving.pages"},
     "PIL": {*PIXELS},
-    "pi_heif": {*PIXELS},
-    "limits": {"guards"},
-    "google": {"storage"},
-    "requests": {"storage"},
-    "urllib3": {"storage"},
+    "pi_heif": {"imaging.contained", "imaging.decoding"},
+    "limits": {"serving.rate_limit"},
+    "google": {"stores.gcs_client", "stores.bucket"},
+    "requests": {"stores.gcs_client"},
+    "urllib3": {"stores.gcs_client"},
 }
 INSTALLED = packages_distributions()
 
@@ -96,11 +106,11 @@ def test_a_dependency_is_imported_only_where_it_belongs(module: str) -> None:
 
 def test_the_official_client_is_imported_in_one_place_alone() -> None:
     """Threads that imported it from two sides left it half imported (see late_import)."""
-    tree = parse("storage")
+    tree = parse("stores.gcs_client")
     (place,) = (node for node in ast.walk(tree) if getattr(node, "name", "") == "_import_vendor")
     types = next(node for node in tree.body if isinstance(node, ast.If))
     allowed = {*ast.walk(place), *ast.walk(types)}
-    vendor = {name for name, modules in PLACES.items() if modules == {"storage"}}
+    vendor = {name for name, modules in PLACES.items() if "stores.gcs_client" in modules}
     strays = [
         ast.unparse(node)
         for node in ast.walk(tree)
@@ -111,12 +121,22 @@ def test_the_official_client_is_imported_in_one_place_alone() -> None:
     assert strays == []
 
 
-def test_pictures_and_storage_never_meet() -> None:
-    assert [module for module in PIXELS if "storage" in imported(module)] == []
-    assert imported("storage").isdisjoint(PIXELS)
+STORES = {"storage", *(name for name in ORDER if name.startswith("stores"))}
 
 
-@pytest.mark.parametrize("module", ["errors", "source"])
+def test_pictures_and_stores_never_meet() -> None:
+    for module in PIXELS:
+        assert imported(module).isdisjoint(STORES)
+    for module in STORES:
+        assert imported(module).isdisjoint(PIXELS)
+
+
+def test_neither_pictures_nor_stores_know_of_http_requests() -> None:
+    for module in (*PIXELS, *STORES):
+        assert imported(module).isdisjoint({*SERVING, "flask"})
+
+
+@pytest.mark.parametrize("module", ["errors", "deployed"])
 def test_scripts_can_use_a_module_without_installing_anything(module: str) -> None:
     assert imported_packages(module) <= sys.stdlib_module_names
 
@@ -125,7 +145,7 @@ def test_scripts_can_use_a_module_without_installing_anything(module: str) -> No
 def test_the_environment_is_read_in_config_alone(module: str) -> None:
     nodes = list(ast.walk(parse(module)))
     # The client library of the bucket is configured by the environment alone.
-    allowed = [default_set(node) for node in nodes] if module == "storage" else []
+    allowed = [default_set(node) for node in nodes] if module == "stores.gcs_client" else []
     readings = [node for node in nodes if reads_environment(node) and node not in allowed]
     assert [ast.unparse(node) for node in readings] == []
 

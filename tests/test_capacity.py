@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pictures
 import pytest
 
-from capacity import memory_limits
 from config import FORMATS, ImageSettings
 from image_ops import decode_bytes, read_header
+from imaging.memory_cost import megapixel_limits
 from platforms import card_canvas, picture_canvas
 
 if TYPE_CHECKING:
@@ -34,13 +34,13 @@ def test_a_picture_at_the_limit_fits_and_a_larger_one_does_not(name: str) -> Non
     header = read_header(MAKERS[name]((64, 64)), SETTINGS)
     budget_bytes = decode_bytes(dataclasses.replace(header, size=(3000, 3000)), CANVASES)
     only = dataclasses.replace(SETTINGS, input_formats=(name,))
-    assert memory_limits(only, budget_bytes) == {name: 9}
-    assert memory_limits(only, budget_bytes - 1) == {name: 8}
+    assert megapixel_limits(only, CANVASES, budget_bytes) == {name: 9}
+    assert megapixel_limits(only, CANVASES, budget_bytes - 1) == {name: 8}
 
 
 def test_where_memory_allows_all_that_settings_do_there_is_nothing_to_say() -> None:
-    assert memory_limits(SETTINGS, 10**10) == {}
-    assert memory_limits(SETTINGS, 1) == dict.fromkeys(FORMATS, 0)
+    assert megapixel_limits(SETTINGS, CANVASES, 10**10) == {}
+    assert megapixel_limits(SETTINGS, CANVASES, 1) == dict.fromkeys(FORMATS, 0)
 
 
 def test_a_start_warns_of_pictures_that_settings_allow_and_memory_does_not(

@@ -25,9 +25,9 @@ from function_server import FunctionServer, serve
 from gcloud_code import refused
 from gcs_server import running_gcs_server
 
-import source
-import storage
-import uploads
+import deployed
+from serving.forms import UPLOAD_TIMEOUT_S
+from stores.bucket import TIMEOUT_S
 
 sys.path.append(str(Path(__file__).parents[1] / "scripts"))
 import checks
@@ -115,7 +115,7 @@ class Project:
 
 def make_project(folder: Path) -> Project:
     tree = folder / "tree"
-    for name in [*source.digests(ROOT), ".gcloudignore", ".gitignore", "deploy.env.example"]:
+    for name in [*deployed.digests(ROOT), ".gcloudignore", ".gitignore", "deploy.env.example"]:
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tree / name)
     shutil.copytree(
@@ -303,7 +303,7 @@ def test_everything_is_pinned_and_fits_together(project: Project) -> None:
     assert given["--entry-point"] == "share_image"
     assert given["--concurrency"] == environment(call)["THREADS"]
     assert float(given["--cpu"]) >= 1  # less allows no concurrency
-    longest_s = uploads.UPLOAD_TIMEOUT_S + 2 * storage.TIMEOUT_S
+    longest_s = UPLOAD_TIMEOUT_S + 2 * TIMEOUT_S
     assert longest_s < int(given["--timeout"].removesuffix("s")) <= 540
     assert {"--memory", "--max-instances", "--run-service-account", "--region"} <= set(given)
 
@@ -339,7 +339,7 @@ def test_a_secret_is_named_and_never_set_in_the_open(project: Project) -> None:
 def test_the_labels_name_the_commit_and_the_source(project: Project) -> None:
     call = printed(project.run("deploy", "--dry-run").stdout)[1]
     commit = project.git("rev-parse", "--short=12", "HEAD")
-    digest = source.source_digest(source.digests(project.folder))[:12]
+    digest = deployed.source_digest(deployed.digests(project.folder))[:12]
     assert flags(call)["--update-labels"] == f"commit={commit},source={digest}"
 
 
@@ -440,7 +440,7 @@ def test_the_example_is_a_settings_file_that_can_be_deployed(project: Project) -
 
 def test_the_real_settings_file_is_committed_by_nobody_and_not_uploaded(project: Project) -> None:
     assert "deploy.env" not in project.git("status", "--porcelain")
-    assert "deploy.env" not in source.digests(project.folder)
+    assert "deploy.env" not in deployed.digests(project.folder)
 
 
 # verify: what no server shows in a few seconds

@@ -14,7 +14,7 @@ from PIL import Image, ImageChops, ImageStat
 from config import FORMATS, ImageSettings
 from image_ops import Rendition, read_header, render
 from imaging.geometry import Canvas, Fit, frame
-from platforms import PLATFORMS, card_canvas, picture_canvas
+from platforms import CANVAS_SIZES, card_canvas, picture_canvas
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,10 +68,10 @@ def near(found: object, expected: tuple[int, ...], tolerance: int = 3) -> bool:
 
 @pytest.mark.parametrize("fit", [None, Fit.PAD, Fit.COVER])
 @pytest.mark.parametrize("size", [(450, 300), (300, 450)])
-@pytest.mark.parametrize("platform", sorted(PLATFORMS))
+@pytest.mark.parametrize("platform", sorted(CANVAS_SIZES))
 def test_a_network_gets_its_exact_canvas(platform: str, size: Size, fit: Fit | None) -> None:
     target = picture_canvas(platform, fit, max_side_px=1200)
-    assert rendered(pictures.photo_jpeg(size), target).size == PLATFORMS[platform]
+    assert rendered(pictures.photo_jpeg(size), target).size == CANVAS_SIZES[platform]
 
 
 @pytest.mark.parametrize(

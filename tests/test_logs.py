@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import source
+import deployed
 from logs import Log, note, public_fields, request_line, stage
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def test_the_start_says_what_runs_and_how_it_is_configured(
     (line,) = logged(capsys)
     assert (line["severity"], line["message"]) == ("INFO", "started")
     root = Path(__file__).parents[1]
-    assert line["source"] == source.source_digest(source.digests(root))
+    assert line["source"] == deployed.source_digest(deployed.digests(root))
     assert "POST /api/v2/share-image" in line["routes"]
     assert "GET, HEAD /s/<share_id>" in line["routes"]
     assert line["settings"]["share_ttl"] == "2:00:00"

@@ -25,9 +25,9 @@ import pytest
 from faulty_gcs import Act, FaultyGcs, NoAnswerError, Request, Stall, running_faulty_gcs
 from gcs_server import running_gcs_server
 from keys import uuid7
+from sharing import create, form, mint_key, object_names
 from stored import kept_in
 
-from circuit import Circuit
 from config import load_settings
 from errors import (
     ShareImageError,
@@ -35,11 +35,12 @@ from errors import (
     StorageUnavailable,
     TooManyRequests,
 )
-from guards import MemoryBudget
 from logs import Log, request_line
-from shares import CARD, PICTURE, Shares, mint_key, share_id_of
-from storage import MAX_OBJECT_BYTES, BucketStorage, LocalStorage, Storage, StoredObject
-from uploads import Form, Upload
+from share_keys import share_id_of
+from shares import CARD, PICTURE, Shares
+from storage import BucketStorage, LocalStorage, Storage, StoredObject
+from stores.circuit import Circuit
+from stores.contract import MAX_OBJECT_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -193,23 +194,21 @@ class World:
 
     def restarted(self, **settings: str) -> Shares:
         """Return the shares as another process, with other settings, sees them."""
-        memory = MemoryBudget(1_000_000_000, max_waiting=4)
         log = Log("ERROR", project_id=None)
-        return Shares(self.backend.storage, memory, load_settings(settings), log)
+        return Shares(self.backend.storage, load_settings(settings).share_ttl, log)
 
     def post(
         self, picture: bytes = A, key: UUID | None = None, platform: str = "email"
     ) -> HTTPStatus:
         """Share a picture; for facebook, picture and card are one object."""
-        upload = Upload(data=picture, filename="pet.jpg", content_type="image/jpeg")
-        form = Form(file=upload, platform=platform, effect_type="ink", fit=None)
 
-        def create() -> HTTPStatus:
-            share = self.shares.create(form, key)
-            self.answered |= {share.picture.name, share.card.name}
+        def post() -> HTTPStatus:
+            share = create(self.shares, form(picture, platform), key)
+            renditions = (PICTURE,) if platform == "facebook" else BOTH
+            self.answered |= object_names(share.share_id, *renditions)
             return OK
 
-        return self._answer(create)
+        return self._answer(post)
 
     def delete(self, key: UUID, admit: Callable[[], object] = lambda: None) -> HTTPStatus:
         """Take a share back."""
@@ -253,8 +252,7 @@ class World:
 
 
 def names(key: UUID) -> set[str]:
-    text = str(share_id_of(key))
-    return {f"shares/{text[-2:]}/{text}/{rendition}.jpg" for rendition in BOTH}
+    return object_names(share_id_of(key), *BOTH)
 
 
 @pytest.fixture(params=["local", pytest.param("gcs", marks=pytest.mark.slow)])

@@ -16,7 +16,7 @@ from keys import uuid7
 from PIL import Image
 from test_main import SHARE, post
 
-from shares import share_id_of
+from share_keys import share_id_of
 
 if TYPE_CHECKING:
     from conftest import MakeClient

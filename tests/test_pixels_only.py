@@ -18,7 +18,7 @@ from image_ops import Rendition, read_header, render
 from imaging.geometry import Fit
 from imaging.jpeg_writer import encode
 from imaging.lettering import name_card
-from platforms import PLATFORMS, card_canvas, picture_canvas
+from platforms import CANVAS_SIZES, card_canvas, picture_canvas
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,7 +107,7 @@ CANVASES = list(
     dict.fromkeys(
         canvas
         for fit in (None, *Fit)
-        for platform in (*PLATFORMS, "email")
+        for platform in (*CANVAS_SIZES, "email")
         for canvas in (picture_canvas(platform, fit, max_side_px=1200), card_canvas(fit))
     )
 )

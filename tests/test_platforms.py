@@ -3,14 +3,14 @@ from __future__ import annotations
 import pytest
 
 from imaging.geometry import Canvas, Fit
-from platforms import CARD_MAX_BYTES, PICTURE_MAX_BYTES, PLATFORMS, card_canvas, picture_canvas
+from platforms import CANVAS_SIZES, CARD_MAX_BYTES, PICTURE_MAX_BYTES, card_canvas, picture_canvas
 
 CARD = Canvas(size=(1200, 630), fit=Fit.PAD, max_bytes=CARD_MAX_BYTES)
 
 
 def test_the_networks_of_link_previews_have_the_cards_canvas() -> None:
     networks = "facebook x twitter linkedin whatsapp telegram reddit threads bluesky"
-    assert set(networks.split()) == {n for n, size in PLATFORMS.items() if size == CARD.size}
+    assert set(networks.split()) == {n for n, size in CANVAS_SIZES.items() if size == CARD.size}
 
 
 @pytest.mark.parametrize(

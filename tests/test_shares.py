@@ -9,26 +9,16 @@ from typing import TYPE_CHECKING
 import pictures
 import pytest
 from keys import uuid7
+from sharing import LOG, create, form, mint_key, object_names
 
 from config import load_settings
 from errors import Gone, InvalidFields, NotFound, ObjectNotFound
-from guards import MemoryBudget
-from logs import Log
-from shares import CARD, PICTURE, Shares, mint_key, parse_key, share_id_of
+from share_keys import parse_uuid7, share_id_of
+from shares import CARD, PICTURE, Shares
 from storage import open_storage
-from uploads import Form, Upload
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-def form(data: bytes, platform: str = "email", effect_type: str = "ink") -> Form:
-    upload = Upload(data=data, filename="pet.jpg", content_type="image/jpeg")
-    return Form(file=upload, platform=platform, effect_type=effect_type, fit=None)
-
-
-MEMORY = MemoryBudget(1_000_000_000, max_waiting=4)
-LOG = Log("ERROR", project_id=None)
 
 
 def stored_files(folder: Path) -> list[str]:
@@ -43,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def shares(folder: Path) -> Shares:
     settings = load_settings({"LOCAL_STORAGE_DIR": str(folder)})
-    return Shares(open_storage(settings), MEMORY, settings, LOG)
+    return Shares(open_storage(settings), settings.share_ttl, LOG)
 
 
 @pytest.fixture(scope="module")
@@ -70,70 +60,35 @@ def test_minted_keys_carry_the_time_and_never_repeat() -> None:
     assert {k.version for k in keys} == {7}
 
 
-@pytest.mark.parametrize("age_s", [0, 298, -58])
-def test_a_fresh_uuid7_is_a_key(age_s: float) -> None:
-    text = uuid7(age_s=age_s)
-    assert str(parse_key(text)) == text
-
-
-def test_a_key_may_stand_in_quotes_or_capitals() -> None:
-    text = uuid7()
-    assert str(parse_key(f'"{text}"')) == text
-    assert str(parse_key(text.upper())) == text
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "key",
-        str(uuid.uuid4()),
-        uuid7(age_s=302),
-        uuid7(age_s=-600),
-        uuid7().replace("-", ""),
-        f"{{{uuid7()}}}",
-        uuid7() + "\n.",
-    ],
-    ids=["empty", "word", "version 4", "stale", "ahead", "bare", "braces", "newline"],
-)
-def test_anything_but_a_fresh_uuid7_is_refused_by_the_name_of_its_header(text: str) -> None:
-    with pytest.raises(InvalidFields) as caught:
-        parse_key(text)
-    assert caught.value.problems[0].loc == ("header", "Idempotency-Key")
-
-
 def test_a_share_can_be_read_back_with_what_was_said_of_it(shares: Shares, photo: bytes) -> None:
-    share = shares.create(form(photo))
+    share = create(shares, form(photo))
     stored, data = shares.read(share.share_id, PICTURE)
     assert data.startswith(b"\xff\xd8\xff")
     assert stored.size_bytes == len(data)
+    assert shares.find(share.share_id) == share
+    assert (share.platform, share.effect_type) == ("email", "ink")
+    assert (share.width, share.height, share.content_type) == (640, 480, "image/jpeg")
     told = shares.stat(share.share_id, PICTURE)
-    assert told.content_type == "image/jpeg"
     assert told.metadata["expires"] == str(share.expires_at)
-    assert told.metadata["platform"] == "email"
-    assert told.metadata["effect_type"] == "ink"
-    assert (told.metadata["width"], told.metadata["height"]) == ("640", "480")
 
 
 def test_object_names_come_from_the_id_alone(shares: Shares, photo: bytes, folder: Path) -> None:
-    share = shares.create(form(photo, platform="../../x", effect_type="/etc/passwd"))
-    text = str(share.share_id)
-    assert share.picture.name == f"shares/{text[-2:]}/{text}/picture.jpg"
-    assert share.card.name == f"shares/{text[-2:]}/{text}/card.jpg"
-    assert stored_files(folder) == ["card.jpg", "picture.jpg"]
+    share = create(shares, form(photo, platform="../../x", effect_type="/etc/passwd"))
+    stored = {path.relative_to(folder).as_posix() for path in folder.glob("shares/*/*/*")}
+    assert stored == object_names(share.share_id, PICTURE, CARD)
 
 
 def test_a_share_ends_a_day_after_its_key_was_made(shares: Shares, photo: bytes) -> None:
-    key = parse_key(uuid7(age_s=200))
-    share = shares.create(form(photo), key)
+    key = parse_uuid7(uuid7(age_s=200))
+    assert key is not None
+    share = create(shares, form(photo), key)
     assert share.expires_at == int((key.int >> 80) / 1000 + 86400)
 
 
 def test_picture_and_card_are_one_object_where_they_are_the_same(
     shares: Shares, photo: bytes, folder: Path
 ) -> None:
-    share = shares.create(form(photo, platform="facebook"))
-    assert share.card == share.picture
+    share = create(shares, form(photo, platform="facebook"))
     assert stored_files(folder) == ["picture.jpg"]
     assert shares.read(share.share_id, CARD) == shares.read(share.share_id, PICTURE)
 
@@ -141,17 +96,17 @@ def test_picture_and_card_are_one_object_where_they_are_the_same(
 def test_another_instance_finds_the_card_of_a_share_that_is_one_object(
     shares: Shares, photo: bytes, folder: Path
 ) -> None:
-    share = shares.create(form(photo, platform="facebook"))
+    share = create(shares, form(photo, platform="facebook"))
     settings = load_settings({"LOCAL_STORAGE_DIR": str(folder)})
-    elsewhere = Shares(open_storage(settings), MEMORY, settings, LOG)
-    assert elsewhere.read(share.share_id, CARD)[0].size_bytes == share.picture.size_bytes
+    elsewhere = Shares(open_storage(settings), settings.share_ttl, LOG)
+    assert elsewhere.read(share.share_id, CARD)[0].size_bytes == share.size_bytes
 
 
 def test_the_same_key_and_form_give_the_same_share(
     shares: Shares, photo: bytes, folder: Path
 ) -> None:
     key = mint_key()
-    first, again = shares.create(form(photo), key), shares.create(form(photo), key)
+    first, again = create(shares, form(photo), key), create(shares, form(photo), key)
     assert again == first
     assert stored_files(folder) == ["card.jpg", "picture.jpg"]
 
@@ -161,7 +116,7 @@ def test_two_requests_with_one_key_at_once_give_the_same_share(
 ) -> None:
     key = mint_key()
     with ThreadPoolExecutor(4) as pool:
-        made = list(pool.map(lambda _: shares.create(form(photo), key), range(4)))
+        made = list(pool.map(lambda _: create(shares, form(photo), key), range(4)))
     assert made == [made[0]] * 4
     assert stored_files(folder) == ["card.jpg", "picture.jpg"]
 
@@ -170,21 +125,21 @@ def test_a_key_that_came_with_another_form_is_refused_and_changes_nothing(
     shares: Shares, photo: bytes, other_photo: bytes
 ) -> None:
     key = mint_key()
-    before = shares.read(shares.create(form(photo), key).share_id, PICTURE)
+    before = shares.read(create(shares, form(photo), key).share_id, PICTURE)
     for other in (form(other_photo), form(photo, platform="x"), form(photo, effect_type="oil")):
         with pytest.raises(InvalidFields) as caught:
-            shares.create(other, key)
+            create(shares, other, key)
         assert caught.value.problems[0].loc == ("header", "Idempotency-Key")
     assert shares.read(share_id_of(key), PICTURE) == before
 
 
 def test_an_id_is_read_only_while_it_may_live(shares: Shares) -> None:
     living = uuid7(age_s=86_390)
-    assert str(shares.living(living)) == living
+    assert str(shares.parse_live_id(living)) == living
     with pytest.raises(Gone):
-        shares.living(uuid7(age_s=86_401))
+        shares.parse_live_id(uuid7(age_s=86_401))
     with pytest.raises(ObjectNotFound):
-        shares.read(shares.living(living), PICTURE)
+        shares.read(shares.parse_live_id(living), PICTURE)
 
 
 @pytest.mark.parametrize(
@@ -194,4 +149,4 @@ def test_an_id_is_read_only_while_it_may_live(shares: Shares) -> None:
 )
 def test_what_is_no_share_id_was_never_there(shares: Shares, text: str) -> None:
     with pytest.raises(NotFound):
-        shares.living(text)
+        shares.parse_live_id(text)

@@ -42,18 +42,18 @@ from faulty_gcs import (
 )
 from gcs_server import running_gcs_server
 
-import storage
-from circuit import StorageState
 from config import load_settings
 from errors import ObjectDeleted, ObjectExists, ObjectNotFound, StorageUnavailable
 from storage import (
-    MAX_OBJECT_BYTES,
     BucketStorage,
     LocalStorage,
     Storage,
     StoredObject,
     open_storage,
 )
+from stores.circuit import StorageState
+from stores.contract import MAX_OBJECT_BYTES
+from stores.gcs_client import vendor_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -876,7 +876,7 @@ class TestBucketClient:
         subprocess.run(command, cwd=ROOT, check=True, env=environ)
 
     def test_every_exception_of_the_client_is_translated(self) -> None:
-        translated = (*storage.vendor_errors(), Warning)
+        translated = (*vendor_errors(), Warning)
         vendor = ("google.", "requests.", "urllib3.", "http.client.")
         never_raised = (
             "google.protobuf.",  # messages of gRPC; the client of storage speaks JSON

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from flask import Response
 
-from unread import bound_reading
+from serving.unread import bound_reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

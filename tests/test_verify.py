@@ -33,7 +33,7 @@ from function_server import FunctionServer, free_port, serve, start
 from gcs_server import GcsServer, running_gcs_server
 from stored import kept_in
 
-import source
+import deployed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -94,10 +94,10 @@ def verify(tree: Path, *arguments: str, env: dict[str, str] | None = None) -> Re
 
 def copy_of_tree(tree: Path, folder: Path) -> Path:
     """Copy what verifying needs: the program and the scripts."""
-    for name in source.digests(tree):
+    for name in deployed.digests(tree):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(tree / name, folder / name)
-    shutil.copy(tree / source.IGNORE_FILE, folder)
+    shutil.copy(tree / deployed.IGNORE_FILE, folder)
     shutil.copytree(tree / "scripts", folder / "scripts")
     return folder
 
@@ -274,8 +274,8 @@ def test_one_changed_byte_in_any_uploaded_file_is_found(
             change_one_byte(changed / name)
         return verify(changed, function.url, "--quick").checks["source"]["found"]
 
-    names = list(source.digests(tree))
-    for one in ("main.py", "requirements.txt", "templates/share.html", "fonts/OFL.txt"):
+    names = list(deployed.digests(tree))
+    for one in ("main.py", "requirements.txt", "serving/templates/share.html", "fonts/OFL.txt"):
         assert found(one) == f"{one} differs"
     assert found(*names) == "; ".join(f"{name} differs" for name in names)
 

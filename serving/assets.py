@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 
 from flask import Response
 
-from conditional import conditional
 from errors import NotFound
+from serving.conditional import conditional
 
 if TYPE_CHECKING:
     from flask import Request
 
-WEB = Path(__file__).parent / "web"
+WEB = Path(__file__).parents[1] / "web"
 
 CLIENT = "share-image.js"
 DEMO = "demo.html"

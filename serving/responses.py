@@ -4,13 +4,12 @@ Visit           where a request came from, and where it found us
 json_answer     a JSON body
 cached          how long caches may keep an answer
 sealed          header fields that all answers carry; sent without waiting for the body
-is_for_people   whether a page is wanted, or JSON
+prefers_html    whether an error is answered with a page, or with JSON
 """
 
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -18,8 +17,8 @@ from urllib.parse import urlsplit
 
 from flask import Response
 
-from shares import CACHE_MAX_AGE_S
-from uploads import discard_body
+from links import cache_max_age_s
+from serving.forms import discard_body
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -68,13 +67,12 @@ def json_answer(body: Mapping[str, Any], status: HTTPStatus = HTTPStatus.OK) -> 
 
 
 def cached(response: Response, expires_at: float, *, shared: bool = True) -> Response:
-    """Let caches keep an answer for CACHE_MAX_AGE_S, never longer than until expires_at.
+    """Let caches keep an answer for a short time, never longer than until expires_at.
 
     expires_at: epoch seconds; shared: whether caches may give it to others.
     """
-    max_age_s = int(max(0, min(CACHE_MAX_AGE_S, expires_at - time.time())))
     scope = "public" if shared else "private"
-    response.headers["Cache-Control"] = f"{scope}, max-age={max_age_s}"
+    response.headers["Cache-Control"] = f"{scope}, max-age={cache_max_age_s(expires_at)}"
     return response
 
 
@@ -99,14 +97,14 @@ def sealed(
     return response
 
 
-def is_for_people(request: Request) -> bool:
-    """Return whether the answer is looked at: by who asks for a page, or prefers pages to JSON.
+def prefers_html(request: Request, *, is_page: bool) -> bool:
+    """Return whether an error is answered with a page, and not with JSON.
 
-    A crawler accepts anything, and has to get the page of a share that is over as well.
+    is_page: whether the address is a page's. A crawler accepts anything, and has to get the page of
+    an expired share as well.
     """
     if request.method not in {"GET", "HEAD"}:
         return False
-    is_page = request.path.startswith("/s/") and not request.path.endswith(".jpg")
     if not request.accept_mimetypes:
         return is_page
     kinds = ("text/html", "application/json")  # of equal ones, the first is preferred

@@ -22,7 +22,7 @@ import pytest
 from function_server import serve
 from test_source import ask_gcloud
 
-import source
+import deployed
 
 pytestmark = pytest.mark.slow
 
@@ -43,7 +43,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def read_ignore_file(tree: Path, target: Path) -> Path:
     """Copy what source.py says is uploaded."""
-    for name in source.digests(tree):
+    for name in deployed.digests(tree):
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(tree / name, target / name)
     return target
@@ -128,8 +128,8 @@ def test_a_file_that_is_missing_from_the_upload_is_found(
     tree: Path, tmp_path: Path, fresh_python: Path
 ) -> None:
     uploaded = read_ignore_file(tree, tmp_path / "uploaded")
-    shutil.rmtree(uploaded / "templates")
-    with pytest.raises(AssertionError, match=r"templates/share\.html is missing there"):
+    shutil.rmtree(uploaded / "serving" / "templates")
+    with pytest.raises(AssertionError, match=r"serving/templates/share\.html is missing there"):
         assert_works(uploaded, tree, tmp_path, fresh_python)
 
 
@@ -152,5 +152,5 @@ def test_nothing_private_is_uploaded(tree: Path, tmp_path: Path) -> None:
 
 
 def test_nothing_that_could_make_the_build_choose_another_language_is_uploaded(tree: Path) -> None:
-    at_the_root = [name for name in source.digests(tree) if "/" not in name]
+    at_the_root = [name for name in deployed.digests(tree) if "/" not in name]
     assert not [name for name in at_the_root if name == "package.json" or name.endswith(".js")]

@@ -14,7 +14,7 @@ from typing import Any
 import gcloud_code
 import pytest
 
-import source
+import deployed
 
 ROOT = Path(__file__).parents[1]
 
@@ -24,9 +24,9 @@ PROGRAM = [
     "main.py",
     "openapi.json",
     "requirements.txt",
+    "serving/templates/page.html",
+    "serving/templates/parts/button.html",
     "source.py",
-    "templates/page.html",
-    "templates/parts/button.html",
     "web/img/logo.svg",
     "web/index.html",
     "web/share-image.js",
@@ -63,8 +63,8 @@ OTHERS = [
     "scripts/verify.py",
     "shares/0a/id/picture.jpg",
     "src/main.py",
-    "templates/.page.html.swp",
-    "templates/__pycache__/filters.cpython-313.pyc",
+    "serving/templates/.page.html.swp",
+    "serving/templates/__pycache__/filters.cpython-313.pyc",
     "tests/data/photo.jpg",
     "tests/fonts/Script.ttf",
     "tests/test_main.py",
@@ -87,12 +87,12 @@ def tree(tmp_path: Path) -> Path:
     """Return a working tree that holds all that may lie about, and the committed ignore file."""
     root = tmp_path / "tree"
     write(root, *PROGRAM, *OTHERS)
-    shutil.copy(ROOT / source.IGNORE_FILE, root)
+    shutil.copy(ROOT / deployed.IGNORE_FILE, root)
     return root
 
 
 def digest(root: Path) -> str:
-    return source.source_digest(source.digests(root))
+    return deployed.source_digest(deployed.digests(root))
 
 
 def unpack_upload(tree: Path, target: Path) -> Path:
@@ -104,18 +104,18 @@ def unpack_upload(tree: Path, target: Path) -> Path:
 
 
 def test_the_program_is_deployed_and_nothing_else(tree: Path) -> None:
-    assert list(source.digests(tree)) == PROGRAM
+    assert list(deployed.digests(tree)) == PROGRAM
 
 
 def test_digests_are_the_sha_256_of_the_bytes(tree: Path) -> None:
     (tree / "main.py").write_bytes(b"abc")
     # The test vector of FIPS 180-2, appendix B.1.
     expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    assert source.digests(tree)["main.py"] == expected
+    assert deployed.digests(tree)["main.py"] == expected
 
 
 def test_the_deployed_folder_has_the_digests_of_its_tree(tree: Path, tmp_path: Path) -> None:
-    assert source.digests(unpack_upload(tree, tmp_path / "deployed")) == source.digests(tree)
+    assert deployed.digests(unpack_upload(tree, tmp_path / "deployed")) == deployed.digests(tree)
 
 
 def test_compiling_the_deployed_folder_keeps_its_digest(tree: Path, tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_a_removed_file_changes_the_digest(tree: Path, name: str) -> None:
     assert digest(tree) != before
 
 
-@pytest.mark.parametrize("name", ["added.py", "web/added.css", "templates/parts/added"])
+@pytest.mark.parametrize("name", ["added.py", "web/added.css", "serving/templates/parts/added"])
 def test_an_added_file_changes_the_digest(tree: Path, name: str) -> None:
     before = digest(tree)
     (tree / name).touch()
@@ -185,19 +185,19 @@ def test_files_that_are_not_deployed_leave_the_digest_alone(tree: Path, name: st
     with (tree / name).open("a", encoding="utf-8") as file:
         file.write("\n# changed\n")
     assert digest(tree) == before
-    if name != source.IGNORE_FILE:
+    if name != deployed.IGNORE_FILE:
         (tree / name).unlink()
         assert digest(tree) == before
 
 
 def test_the_digest_does_not_depend_on_the_order_of_names() -> None:
     pairs = [("a", "1"), ("b", "2"), ("a/b", "3")]
-    assert len({source.source_digest(dict(p)) for p in itertools.permutations(pairs)}) == 1
+    assert len({deployed.source_digest(dict(p)) for p in itertools.permutations(pairs)}) == 1
 
 
 def test_names_and_digests_do_not_run_together() -> None:
-    assert source.source_digest({"ab": "c"}) != source.source_digest({"a": "bc"})
-    assert source.source_digest({"a": "b\nc  d"}) != source.source_digest({"a": "b", "d": "c"})
+    assert deployed.source_digest({"ab": "c"}) != deployed.source_digest({"a": "bc"})
+    assert deployed.source_digest({"a": "b\nc  d"}) != deployed.source_digest({"a": "b", "d": "c"})
 
 
 def test_a_name_that_is_no_text_has_a_digest(tree: Path) -> None:
@@ -207,12 +207,13 @@ def test_a_name_that_is_no_text_has_a_digest(tree: Path) -> None:
 
 
 def test_this_tree_deploys_its_modules_and_no_development_file() -> None:
-    deployed = source.digests(ROOT)
-    assert {path.name for path in ROOT.glob("*.py")} | {"requirements.txt"} <= set(deployed)
-    assert {name.partition("/")[0] for name in deployed if "/" in name} <= {
+    found = deployed.digests(ROOT)
+    assert {path.name for path in ROOT.glob("*.py")} | {"requirements.txt"} <= set(found)
+    assert {name.partition("/")[0] for name in found if "/" in name} <= {
         "fonts",
         "imaging",
-        "templates",
+        "serving",
+        "stores",
         "web",
     }
 
@@ -242,16 +243,16 @@ def test_this_tree_deploys_its_modules_and_no_development_file() -> None:
     ],
 )
 def test_a_construct_that_could_be_read_in_two_ways_is_refused(tmp_path: Path, line: str) -> None:
-    (tmp_path / source.IGNORE_FILE).write_text(f"# first\n{line}\n!.\n", encoding="utf-8")
+    (tmp_path / deployed.IGNORE_FILE).write_text(f"# first\n{line}\n!.\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"^\.gcloudignore, line 2: .*understands$"):
-        source.digests(tmp_path)
+        deployed.digests(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "/*\n", "/*\n!.\n.*\n"])
 def test_an_ignore_file_that_would_upload_nothing_is_refused(tmp_path: Path, text: str) -> None:
-    (tmp_path / source.IGNORE_FILE).write_text(text, encoding="utf-8")
+    (tmp_path / deployed.IGNORE_FILE).write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=r"last line must be '!\.'"):
-        source.digests(tmp_path)
+        deployed.digests(tmp_path)
 
 
 # What gcloud itself does: run by its own modules alone, as JSON in and out.
@@ -319,11 +320,11 @@ def test_gcloud_uploads_exactly_the_files_with_a_digest(
 
     answer = ask_gcloud(tmp_path, tree=str(tree), archives=str(tmp_path / "archives"))
 
-    expected = source.digests(tree)
+    expected = deployed.digests(tree)
     for command in ("functions deploy", "run deploy"):
         with zipfile.ZipFile(answer[command]) as archive:
             archive.extractall(tmp_path / command)
-        assert source.digests(tmp_path / command) == expected, command
+        assert deployed.digests(tmp_path / command) == expected, command
     # The listing follows links to folders; the two uploads do not.
     listed = {name for name in answer["list"] if not name.startswith("web/linked/")}
     assert listed == set(expected)
@@ -344,11 +345,11 @@ def test_gcloud_reads_every_ignore_file_that_is_understood_as_source_py_does(
         ]
         text = "\n".join([*lines, "!.\n"])
         cases.append({"text": text, "paths": sorted(write_small_tree(tree, randomness))})
-        (tree / source.IGNORE_FILE).write_text(text, encoding="utf-8")
+        (tree / deployed.IGNORE_FILE).write_text(text, encoding="utf-8")
 
     included = ask_gcloud(tmp_path, cases=cases)["included"]
     for tree, case, expected in zip(trees, cases, included, strict=True):
-        found = [name for name in source.digests(tree) if name != source.IGNORE_FILE]
+        found = [name for name in deployed.digests(tree) if name != deployed.IGNORE_FILE]
         assert found == expected, case["text"]
 
 

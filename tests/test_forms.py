@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import io
+import uuid
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 from flask import Request
+from keys import uuid7
 from werkzeug.test import create_environ
 
-from errors import MalformedForm
-from uploads import body_bytes, parse_form
+from errors import InvalidFields, MalformedForm
+from serving.forms import body_bytes, idempotency_key, parse_form
 
 if TYPE_CHECKING:
-    from uploads import Form
+    from uuid import UUID
+
+    from serving.forms import Form
 
 MAX_UPLOAD_BYTES = 20_000_000
 READ_BYTES = 1 << 20  # of uploads.py
@@ -49,20 +53,19 @@ def parsed(file: bytes, piece_bytes: int = 1 << 30, **fields: str) -> Form:
 def test_a_form_may_arrive_in_pieces_of_any_size(piece_bytes: int) -> None:
     file = b"\r\n--\r\n-\r--" * 40 + b"\r"
     form = parsed(file, piece_bytes, platform="email", effect_type="pop", fit="cover")
-    assert form.file.data == file
-    assert (form.file.filename, form.file.content_type) == ("a.jpg", "image/jpeg")
+    assert form.file == file
     assert (form.platform, form.effect_type, form.fit) == ("email", "pop", "cover")
 
 
 @pytest.mark.parametrize("beyond", range(-190, 10, 3))
 def test_a_boundary_may_lie_across_two_reads(beyond: int) -> None:
     file = b"\r\n" * ((READ_BYTES + beyond) // 2)
-    assert parsed(file, platform="email").file.data == file
+    assert parsed(file, platform="email").file == file
 
 
 def test_a_file_as_large_as_the_limit_comes_in_whole() -> None:
     file = bytes(range(256)) * (MAX_UPLOAD_BYTES // 256)
-    assert parsed(file, platform="email").file.data == file
+    assert parsed(file, platform="email").file == file
 
 
 def test_names_and_texts_are_utf_8() -> None:
@@ -71,16 +74,16 @@ def test_names_and_texts_are_utf_8() -> None:
 
 
 @pytest.mark.parametrize(
-    ("named", "filename"),
+    "named",
     [
-        ("filename*=utf-8''K%C3%A4tzchen.jpg", "Kätzchen.jpg"),
-        ("filename=a.jpg; filename*=utf-8''b.jpg", "a.jpg"),
-        ('filename="K\u00e4tz\\"chen.jpg"', 'Kätz"chen.jpg'),
-        ('filename="a%22b.jpg"', 'a"b.jpg'),
-        ('filename=""', ""),
+        "filename*=utf-8''K%C3%A4tzchen.jpg",
+        "filename=a.jpg; filename*=utf-8''b.jpg",
+        'filename="K\u00e4tz\\"chen.jpg"',
+        'filename="a%22b.jpg"',
+        'filename=""',
     ],
 )
-def test_a_file_is_known_by_its_name_however_a_client_writes_it(named: str, filename: str) -> None:
+def test_a_file_is_known_by_its_name_however_a_client_writes_it(named: str) -> None:
     parts = [("platform", b"email"), (f"file; {named}", b"x")]
     body = b"".join(
         b"--b\r\nContent-Disposition: form-data; name=%s\r\n\r\n%s\r\n" % (name.encode(), data)
@@ -88,7 +91,7 @@ def test_a_file_is_known_by_its_name_however_a_client_writes_it(named: str, file
     )
     request = request_of(body + b"--b--\r\n", "multipart/form-data; boundary=b")
     form = parse_form(request, max_upload_bytes=MAX_UPLOAD_BYTES)
-    assert (form.file.filename, form.file.data) == (filename, b"x")
+    assert form.file == b"x"
 
 
 def test_a_text_part_may_have_64_kb_and_no_more() -> None:
@@ -117,3 +120,45 @@ def test_a_form_that_breaks_the_rules_is_malformed(body: bytes) -> None:
 def test_memory_is_taken_for_a_body_as_it_arrives_and_put_together() -> None:
     request = request_of(bytes(1000), "multipart/form-data; boundary=b")
     assert body_bytes(request, max_upload_bytes=MAX_UPLOAD_BYTES) == 2000
+
+
+# --- the key that a client sends
+
+
+def key_in(text: str) -> UUID | None:
+    return idempotency_key(Request(create_environ(headers={"Idempotency-Key": text})))
+
+
+def test_without_the_header_there_is_no_key() -> None:
+    assert idempotency_key(Request(create_environ())) is None
+
+
+@pytest.mark.parametrize("age_s", [0, 298, -58])
+def test_a_fresh_uuid7_is_a_key(age_s: float) -> None:
+    text = uuid7(age_s=age_s)
+    assert str(key_in(text)) == text
+
+
+def test_a_key_may_stand_in_quotes_or_capitals() -> None:
+    text = uuid7()
+    assert str(key_in(f'"{text}"')) == text
+    assert str(key_in(text.upper())) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "key",
+        str(uuid.uuid4()),
+        uuid7(age_s=302),
+        uuid7(age_s=-600),
+        uuid7().replace("-", ""),
+        f"{{{uuid7()}}}",
+    ],
+    ids=["empty", "word", "version 4", "stale", "ahead", "bare", "braces"],
+)
+def test_anything_but_a_fresh_uuid7_is_refused_by_the_name_of_its_header(text: str) -> None:
+    with pytest.raises(InvalidFields) as caught:
+        key_in(text)
+    assert caught.value.problems[0].loc == ("header", "Idempotency-Key")

@@ -17,7 +17,6 @@ import socket
 import threading
 import unicodedata
 from dataclasses import dataclass, field
-from email.message import Message
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
@@ -29,12 +28,15 @@ from errors import (
     InvalidFields,
     MalformedForm,
     MissingBoundary,
+    UnusableKey,
     UploadTooSlow,
 )
 from imaging.geometry import Fit
+from share_keys import MAX_AGE_S, MAX_AHEAD_S, age_s, parse_uuid7
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from uuid import UUID
 
     from _typeshed.wsgi import WSGIEnvironment
     from flask import Request
@@ -60,26 +62,36 @@ class _Part:
     name: str
     data: bytes = field(repr=False)
     filename: str | None = None
-    content_type: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Upload:
-    """The file as it was sent: its bytes, and what the client says of them (not to be trusted)."""
-
-    data: bytes = field(repr=False)
-    filename: str
-    content_type: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
-    """The fields of a share request, checked; fit is None where the platform decides."""
+    """The fields of a share request, checked.
 
-    file: Upload
+    file: the picture as it was sent; fit: None where the platform decides. What the client says of
+    the file, its name and its type, is not kept: nothing may trust it.
+    """
+
+    file: bytes = field(repr=False)
     platform: str
     effect_type: str
     fit: Fit | None
+
+
+def idempotency_key(request: Request) -> UUID | None:
+    """Return the share key in a request's Idempotency-Key, with or without its quotes, or None.
+
+    Source: https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/
+
+    Raises: UnusableKey unless it is a UUIDv7 at most MAX_AGE_S old.
+    """
+    text = request.headers.get("Idempotency-Key")
+    if text is None:
+        return None
+    key = parse_uuid7(text.strip().strip('"').lower())
+    if key is None or not -MAX_AHEAD_S <= age_s(key) <= MAX_AGE_S:
+        raise UnusableKey(f"expected a UUIDv7 at most {MAX_AGE_S} seconds old")
+    return key
 
 
 def body_bytes(request: Request, *, max_upload_bytes: int) -> int:
@@ -103,15 +115,15 @@ def parse_form(request: Request, *, max_upload_bytes: int) -> Form:
     InvalidFields, with every problem at once, `file` before `platform`; UploadTooSlow.
     """
     fields = _Fields(_read_parts(request, max_upload_bytes=max_upload_bytes))
-    upload = fields.file()
+    file = fields.file()
     platform = fields.text("platform")
     effect_type = fields.text("effect_type", default=DEFAULT_EFFECT_TYPE)
     fit = fields.fit()
-    if fields.problems or upload is None:
+    if fields.problems or file is None:
         raise InvalidFields(fields.problems)
-    if len(upload.data) > max_upload_bytes:
-        raise FileTooLarge(max_bytes=max_upload_bytes, reason=f"file of {len(upload.data)} bytes")
-    return Form(file=upload, platform=platform, effect_type=effect_type, fit=fit)
+    if len(file) > max_upload_bytes:
+        raise FileTooLarge(max_bytes=max_upload_bytes, reason=f"file of {len(file)} bytes")
+    return Form(file=file, platform=platform, effect_type=effect_type, fit=fit)
 
 
 def discard_body(environ: WSGIEnvironment) -> None:
@@ -185,7 +197,6 @@ def _multipart(body: _Body, parser: PushMultipartParser) -> Iterator[_Part]:
                 name=segment.name or "",
                 data=b"".join(chunks),
                 filename=filename,
-                content_type=segment.content_type or "",
             )
 
 
@@ -194,13 +205,10 @@ def _filename(segment: MultipartSegment) -> str | None:
 
     RFC 7578 forbids `filename*` (RFC 5987); some clients send it alone, for what is not ASCII.
     """
-    disposition: str = segment.header("Content-Disposition", "")
     filename: str | None = segment.filename
-    if filename is not None or "filename*" not in disposition:
-        return filename
-    message = Message()
-    message["Content-Disposition"] = disposition
-    return message.get_filename()
+    if filename is None and "filename*" in segment.header("Content-Disposition", ""):
+        return "filename*"
+    return filename
 
 
 class _Body:
@@ -259,12 +267,10 @@ class _Fields:
         self._texts = {part.name: part.data for part in parts if part.filename is None}
         self.problems: list[FieldProblem] = []
 
-    def file(self) -> Upload | None:
+    def file(self) -> bytes | None:
         part = self._files.get("file")
         if part and (part.data or part.filename):
-            return Upload(
-                data=part.data, filename=part.filename or "", content_type=part.content_type
-            )
+            return part.data
         if self._texts.get("file"):
             self._report("value_error", "file", "Value error, expected a file")
         else:  # a browser sends an empty part without a name where no file was chosen

@@ -2,9 +2,9 @@
 
     picture_response    a picture or card: conditional, ranged
     Pages.share         the page around a picture (200): Open Graph, the way to the shop
-    Pages.ended         the page of a share that is over (410): Open Graph, the way to the shop
-    Pages.missing       the page of what never was (404) or was deleted (410)
-    Pages.ended_card    the card of a share that is over (200): the shop's name, no picture
+    Pages.ended         the page of an expired share (410): Open Graph, the way to the shop
+    Pages.missing       the page of what does not exist (404), or was deleted (410)
+    Pages.ended_card    the card of an expired share (200): the shop's name, no picture
 
 Pages are rendered from templates/ with every value escaped, need no script and load nothing but
 their picture.
@@ -25,9 +25,9 @@ from flask import Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from conditional import conditional, ranged
-from platforms import CARD_SIZE, INTENTS, card_canvas, share_links
-from storage import StoredObject
+from links import share_links
+from platforms import CARD_SIZE, INTENTS, card_canvas, intent_links
+from serving.conditional import conditional, ranged
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from flask import Request
 
     from config import Settings
+    from shares import Share
+    from storage import StoredObject
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -48,9 +50,13 @@ def picture_response(request: Request, stored: StoredObject, data: bytes) -> Res
     Raises: PreconditionFailed, RangeNotSatisfiable.
     """
     response = Response(data, content_type=stored.content_type)
-    response.set_etag(stored.etag)
     if request.method == "HEAD":
         response.content_length = stored.size_bytes
+    return _asked_part(response, stored.etag, request)
+
+
+def _asked_part(response: Response, etag: str, request: Request) -> Response:
+    response.set_etag(etag)
     return ranged(conditional(response, request), request)
 
 
@@ -68,56 +74,53 @@ class Pages:
         """What a share is called, on its page and in the networks' forms."""
         return f"A pet portrait from {self._store_name}" if self._store_name else "A pet portrait"
 
-    def links(self, base_url: str, share_id: UUID) -> dict[str, str]:
+    def intents(self, base_url: str, share_id: UUID) -> dict[str, str]:
         """Return the links that share a share's page on each network."""
-        page_url = f"{base_url}/s/{share_id}"
-        return share_links(page_url=page_url, picture_url=f"{page_url}.jpg", text=self.title)
+        links = share_links(base_url, share_id)
+        return intent_links(page_url=links.page, picture_url=links.picture, text=self.title)
 
-    def share(
-        self, base_url: str, share_id: UUID, stored: StoredObject, expires_at: int
-    ) -> Response:
-        """Return the page of a share; stored: its picture, as put."""
-        ends_at = datetime.fromtimestamp(expires_at, UTC)
-        metadata = stored.metadata
+    def share(self, base_url: str, share: Share) -> Response:
+        """Return the page of a share."""
+        ends_at = datetime.fromtimestamp(share.expires_at, UTC)
         return self._page(
             "share.html",
             HTTPStatus.OK,
-            self._card(base_url, share_id),
+            self._card(base_url, share.share_id),
             title=self.title,
             description="Made from a photo of a real pet. Turn a photo of yours into art, too.",
             # Beside the page, wherever it is reached: base_url may be another origin.
-            picture_url=f"{share_id}.jpg",
-            width=metadata["width"],
-            height=metadata["height"],
-            links=self.links(base_url, share_id),
-            labels={name: intent.label for name, intent in INTENTS.items()},
+            picture_url=share_links(base_url, share.share_id).picture_beside,
+            width=share.width,
+            height=share.height,
+            links=self.intents(base_url, share.share_id),
+            labels={name: network.label for name, network in INTENTS.items()},
             ends_at=ends_at.isoformat(),
             ends_at_text=f"{ends_at:%d %B %Y, %H:%M} UTC",
             contact_url=self._contact_url,
             shop_url=self._shop_url(
-                utm_source=metadata["platform"],
+                utm_source=share.platform,
                 utm_medium="social_share",
-                utm_campaign=metadata["effect_type"],
-                utm_content=str(share_id),
+                utm_campaign=share.effect_type,
+                utm_content=str(share.share_id),
             ),
         )
 
-    def ended(self, base_url: str, share_id: str) -> Response:
-        """Return the page of a share that is over, for visitors who come late."""
+    def ended(self, base_url: str, share_id: UUID) -> Response:
+        """Return the page of an expired share, for visitors who come late."""
         return self._page(
             "ended.html",
             HTTPStatus.GONE,
             self._card(base_url, share_id),
             title="This picture has been deleted",
             description="Shared pictures are kept for a short time only. Make one of your own pet.",
-            picture_url=f"{share_id}/card.jpg",
+            picture_url=share_links(base_url, share_id).card_beside,
             shop_url=self._shop_url(
-                utm_source="share", utm_medium="social_share", utm_content=share_id
+                utm_source="share", utm_medium="social_share", utm_content=str(share_id)
             ),
         )
 
     def ended_card(self, request: Request) -> Response:
-        """Return what stands for the card of a share that is over, so that old posts keep one.
+        """Return what stands for the card of an expired share, so that old posts keep one.
 
         Source: https://developers.facebook.com/docs/sharing/webmasters/faq (existing posts turn
         white when their picture is deleted).
@@ -127,18 +130,8 @@ class Pages:
         name = self._store_name or "Shared picture"
         image = self._image
         data = name_card(card_canvas(None), name, image.background_color, image.watermark_font)
-        etag = hashlib.sha256(data).hexdigest()[:32]
-        return picture_response(
-            request,
-            StoredObject(
-                name="",
-                size_bytes=len(data),
-                content_type="image/jpeg",
-                etag=etag,
-                metadata={},
-            ),
-            b"" if request.method == "HEAD" else data,
-        )
+        response = Response(data, content_type="image/jpeg")
+        return _asked_part(response, hashlib.sha256(data).hexdigest()[:32], request)
 
     def missing(self, base_url: str, status: HTTPStatus) -> Response:
         """Return the page of an address that leads nowhere, or nowhere any more."""
@@ -164,12 +157,12 @@ class Pages:
         response.headers["X-Robots-Tag"] = "noindex"
         return response
 
-    def _card(self, base_url: str, share_id: UUID | str) -> dict[str, Any]:
-        page_url = f"{base_url}/s/{share_id}"
+    def _card(self, base_url: str, share_id: UUID) -> dict[str, Any]:
+        links = share_links(base_url, share_id)
         return {
-            "page_url": page_url,
+            "page_url": links.page,
             "host": urlsplit(base_url).netloc,
-            "card_url": f"{page_url}/card.jpg",
+            "card_url": links.card,
             "card_width": CARD_SIZE[0],
             "card_height": CARD_SIZE[1],
             "alt": self.title,

@@ -14,7 +14,7 @@ import psutil
 import pytest
 from function_server import ROOT, clean_environ, serve
 
-import memory
+import process
 
 if TYPE_CHECKING:
     from flask.testing import FlaskClient
@@ -55,7 +55,7 @@ def test_garbage_is_looked_for_once_the_function_stands(client: FlaskClient) -> 
 
 def test_garbage_is_looked_for_again_after_an_import_that_fails() -> None:
     def failing() -> None:
-        with memory.importing():
+        with process.importing():
             assert not gc.isenabled()
             raise ImportError
 

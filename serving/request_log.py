@@ -1,0 +1,46 @@
+"""The log line of a request: what was asked, what was answered, how long it took.
+
+Source: https://cloud.google.com/logging/docs/reference/v2/rest/v2/LogEntry#HttpRequest
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from flask import Request, Response
+
+    from logs import Log
+
+PATH_CHARS = 200
+
+
+def write_line(
+    log: Log, request: Request, response: Response, line: Mapping[str, Any], seconds: float
+) -> None:
+    """Write the line of a request, with the fields that were noted while it was answered."""
+    status, path = response.status_code, request.path[:PATH_CHARS]
+    severity = "INFO"
+    if status >= HTTPStatus.BAD_REQUEST:
+        severity = "ERROR" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "WARNING"
+    asked = {
+        "requestMethod": request.method,
+        "requestUrl": path,
+        "status": status,
+        "requestSize": str(request.content_length or 0),
+        "responseSize": str(response.content_length or 0),
+        "latency": f"{seconds:.6f}s",
+    }
+    message = f"{request.method} {path} {status} {seconds * 1000:.0f} ms"
+    fields = {**line, "httpRequest": asked, **log.trace_fields(request.headers)}
+    log.write(severity, message, fields)
+
+
+def write_cut(log: Log, request: Request, timeout_s: float) -> None:
+    """Write that a client was cut off, because it did not read its answer."""
+    message = f"{request.method} {request.path[:PATH_CHARS]} cut off"
+    fields = {"reason": f"the answer was not read within {timeout_s:.1f} s"}
+    log.write("WARNING", message, fields | log.trace_fields(request.headers))

@@ -1,0 +1,1 @@
+"""Where shares are kept: a folder or a bucket. It knows no pictures and no HTTP requests."""
