@@ -17,7 +17,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from errors import Busy, ImageTooComplex, OriginNotAllowed, TooManyRequests
 from logs import note
@@ -35,6 +35,10 @@ EXPOSED_HEADERS = "Content-Length, Date, ETag, RateLimit, RateLimit-Policy, Retr
 MEMORY_WAIT_S = 5.0
 SHARED_LIMIT_TIMEOUT_S = 0.5
 SHARED_LIMIT_RETRY_S = 30.0
+
+# Where requests are counted: "unknown" before the first one; "unreachable" while each instance
+# counts for itself although a shared storage is set.
+LimitState = Literal["memory", "shared", "unreachable", "unknown"]
 
 _CGROUP_LIMITS = (
     "/sys/fs/cgroup/memory.max",
@@ -146,6 +150,11 @@ class RateLimiter:
             if self._counters is None:
                 self._counters = _Counters(self._limit, self._storage_uri)
 
+    @property
+    def state(self) -> LimitState:
+        """Where requests are counted, as the last count found it."""
+        return self._counters.state if self._counters is not None else "unknown"
+
     def count(self, client: str) -> dict[str, str]:
         """Count one request of a client, and return the header fields that tell what is left.
 
@@ -176,6 +185,7 @@ class _Counters:
         self._limit = limits.parse(limit)
         self._own = strategy(limits.storage.MemoryStorage())
         self._failure = limits.errors.StorageError
+        self.state: LimitState = "memory"
         self._shared = None
         self._shared_again_at_s = 0.0
         if storage_uri != "memory://":
@@ -186,15 +196,20 @@ class _Counters:
                 socket_connect_timeout=SHARED_LIMIT_TIMEOUT_S,
             )
             self._shared = strategy(storage)
+            self.state = "unknown"
 
     def hit(self, client: str) -> tuple[bool, RateLimitItem, WindowStats]:
         """Return whether a request is within the limit, the limit, and what is left of it."""
         if self._shared is not None and time.monotonic() >= self._shared_again_at_s:
             try:
-                return self._hit(self._shared, client)
+                counted = self._hit(self._shared, client)
             except self._failure as error:
+                self.state = "unreachable"
                 self._shared_again_at_s = time.monotonic() + SHARED_LIMIT_RETRY_S
                 note(rate_limit_storage=f"counting in memory: {type(error).__name__}")
+            else:
+                self.state = "shared"
+                return counted
         return self._hit(self._own, client)
 
     def _hit(self, strategy: Strategy, client: str) -> tuple[bool, RateLimitItem, WindowStats]:

@@ -71,6 +71,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent
 LOGGED_PATH_CHARS = 200
+SHOWN_DIGEST_CHARS = 12  # of the source, in a header field of every answer
 IMPORTED_LATER_BYTES = 80_000_000  # the storage client with its threads and connections, decoders
 
 
@@ -89,6 +90,10 @@ class Service:
         self._assets = Assets(demo_page=settings.demo_page)
         self._started_at = datetime.now(UTC)
         self._source_files = source.digests(ROOT)
+        self._source = source.source_digest(self._source_files)
+        self._deployment = " ".join(
+            filter(None, (self._source[:SHOWN_DIGEST_CHARS], settings.revision))
+        )
         self._openapi = (ROOT / "openapi.json").read_bytes()
         self._log.write("INFO", "started", self._start_fields())
 
@@ -112,7 +117,13 @@ class Service:
                 response = self._error(request, visit, ShareImageError())
             cors = self._origins.headers(visit.origin, visit.own_origins)
             is_https = visit.base_url.startswith("https:")
-            sealed(response, cors, is_https=is_https, environ=request.environ)
+            sealed(
+                response,
+                cors,
+                deployment=self._deployment,
+                is_https=is_https,
+                environ=request.environ,
+            )
             self._write_line(request, response, line, time.perf_counter() - started)
         return response
 
@@ -180,10 +191,13 @@ class Service:
             {
                 "status": "ok",
                 "version": VERSION,
-                "source": source.source_digest(self._source_files),
+                "source": self._source,
                 "source_files": self._source_files,
+                "revision": settings.revision,
                 "started_at": self._started_at.isoformat(timespec="milliseconds"),
                 "storage": {"backend": self._storage.kind, "location": self._storage.location},
+                "rate_limit": self._rate_limiter.state,
+                "settings": {name: v.shown for name, v in settings.variables.items()},
                 "share_ttl_hours": settings.share_ttl.total_seconds() / 3600,
                 "allowed_origins": list(settings.allowed_origins),
                 "max_upload_bytes": settings.max_upload_bytes,
@@ -258,7 +272,7 @@ class Service:
         """Return what the line at the start of the process says."""
         return {
             "version": VERSION,
-            "source": source.source_digest(self._source_files),
+            "source": self._source,
             "routes": [
                 f"{', '.join(sorted(rule.methods or ()))} {rule.rule}"
                 for rule in ROUTES.iter_rules()
