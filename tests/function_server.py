@@ -52,13 +52,14 @@ def serve(
     *,
     source: Path = ROOT,
     python: Path | str = sys.executable,
+    port: int | None = None,
 ) -> Iterator[FunctionServer]:
     """Run the function until the block ends.
 
     folder: takes its shares and its log; env: settings beside the defaults; source: what to run;
-    python: of the environment to run it in.
+    python: of the environment to run it in; port: to listen on, any free one by default.
     """
-    port = free_port()
+    port = port or free_port()
     log = folder / "function.log"
     with log.open("wb") as stream:
         process = start(port, folder, env or {}, source, stream, python)
