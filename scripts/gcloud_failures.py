@@ -44,11 +44,11 @@ _FAILURES = (
     ),
     Failure(
         r"(?i)build service account|builds? failed because the (?:default )?service account",
-        "the build account may not build: it lacks roles/cloudbuild.builds.builder",
+        "the build account may not build: it lacks roles/cloudbuild.builds.builder (gcloud "
+        "projects describe {project} says the PROJECT_NUMBER in its name)",
         _BUILDS,
-        "gcloud projects add-iam-policy-binding {project} --condition=None --member=serviceAccount:"
-        "$(gcloud projects describe {project} '--format=value(projectNumber)')"
-        "-compute@developer.gserviceaccount.com "
+        "gcloud projects add-iam-policy-binding {project} --condition=None "
+        "--member=serviceAccount:PROJECT_NUMBER-compute@developer.gserviceaccount.com "
         "--role=roles/cloudbuild.builds.builder",
     ),
     Failure(

@@ -83,7 +83,7 @@ class Answer:
         """Return the status, with what tells who answered: code, Location, title."""
         location, title = self.headers.get("Location", ""), page_title(self.body)
         shown = [f"code {self.code}"] * bool(self.code)
-        shown += [f"Location {str(location)[:200]}"] * bool(location)
+        shown += [f"Location {location[:200]!r}"] * bool(location)
         shown += [f"title {title[:100]!r}"] * bool(title)
         return f"{self.status}" + (f" ({', '.join(shown)})" if shown else "")
 

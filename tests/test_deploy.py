@@ -179,7 +179,7 @@ class Project:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=180,
         )
 
     def git(self, *arguments: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -44,6 +45,7 @@ MANY = {"RATE_LIMIT": "1000000/hour"}
 SHOP = "https://shop.example"
 BUCKET = "shares-verify"
 ALWAYS = math.inf
+WHO = "a proxy, a firewall or a cache"
 IN_FRONT = "; where that passes, mend what is before it"
 JSON = (("Content-Type", "application/json"), ("Access-Control-Allow-Origin", "*"))
 HTML = (("Content-Type", "text/html; charset=UTF-8"),)
@@ -613,3 +615,275 @@ def test_deploy_env_counts_for_what_is_deployed_and_not_for_this_machine(
     assert verify(own, function.url, "--quick").status == 0
     report = verify(own, "https://share-image.invalid", "--quick")
     assert "describe my-share --region=europe-west9" in report.checks["answers"]["mend"]
+
+
+# What was green while it was broken
+
+
+@dataclass(frozen=True, slots=True)
+class Changed(Fault):
+    """Answer as the function does, with some header fields added or left out, another body."""
+
+    add: tuple[tuple[str, str], ...] = ()
+    drop: tuple[str, ...] = ()
+    body: Callable[[bytes], bytes] = lambda data: data
+
+    def strike(self, exchange: Exchange) -> None:
+        reply = exchange.forward()
+        kept = [(n, v) for n, v in reply.headers if n not in self.drop]
+        exchange.answer(Reply(reply.status, [*kept, *self.add], self.body(reply.body)))
+
+
+@dataclass(frozen=True, slots=True)
+class WithoutField(Fault):
+    """Take a field of the request away before the function sees it."""
+
+    name: str
+
+    def strike(self, exchange: Exchange) -> None:
+        del exchange.headers[self.name]
+        exchange.answer(exchange.forward())
+
+
+@dataclass(frozen=True, slots=True)
+class Keep(Fault):
+    """Answer a place and method with the first answer that it ever got, as careless caches do."""
+
+    kept: dict[tuple[str, str], Reply]
+    add: tuple[tuple[str, str], ...] = ()
+
+    def strike(self, exchange: Exchange) -> None:
+        place = (exchange.command, exchange.path)
+        reply = self.kept.get(place)
+        if reply is None:
+            reply = self.kept[place] = exchange.forward()
+            exchange.answer(reply)
+        else:
+            exchange.read_body()
+            exchange.answer(Reply(reply.status, [*reply.headers, *self.add], reply.body))
+
+
+def test_two_access_control_allow_origin_fields(tree: Path, front: FaultyGcs) -> None:
+    front.add(Changed(add=(("Access-Control-Allow-Origin", "*"),)), times=ALWAYS)
+    report = verify(tree, front.endpoint, "--quick")
+    assert report.failed == ["preflight", "origins", "errors"]
+    for check in report.failed:
+        report.assert_names(check, "browsers refuse two Access-Control-Allow-Origin", IN_FRONT)
+
+
+def test_a_shared_rate_limit_that_cannot_be_reached(tree: Path, tmp_path: Path) -> None:
+    env = {**MANY, "RATE_LIMIT_STORAGE_URI": f"redis://127.0.0.1:{free_port()}"}
+    with serve(tmp_path, env, source=tree) as server:
+        report = verify(tree, server.url, "--quick")
+    assert report.failed == ["limit"]
+    report.assert_names("limit", "RATE_LIMIT_STORAGE_URI cannot be reached", "logs read")
+
+
+def test_a_cache_that_serves_a_share_after_its_end(tree: Path, front: FaultyGcs) -> None:
+    shares = Keep({})
+    front.add(shares, when=lambda r: r.method == "GET" and r.path.startswith("/s/0"), times=ALWAYS)
+    front.add(Changed(), when=asks("GET", "/health"), times=ALWAYS)
+    report = verify(tree, front.endpoint)
+    report.assert_names("picture", "a cache before the function answers", IN_FRONT)  # its 404
+    report.assert_names("delete", "a cache before the function answers", IN_FRONT)
+    assert "200 after DELETE, Age missing" in report.checks["delete"]["found"]
+
+
+def test_a_cache_that_says_its_age_may_show_a_share_for_a_while(
+    tree: Path, front: FaultyGcs
+) -> None:
+    def is_link(request: Request) -> bool:
+        is_get = request.method == "GET" and request.path.startswith("/s/0")
+        return is_get and not request.path.endswith("?deleted") and len(front.requests) > 12
+
+    pages = Keep({}, add=(("Age", "10"),))
+    front.add(pages, when=lambda r: is_link(r) and ".jpg" not in r.path, times=ALWAYS)
+    report = verify(tree, front.endpoint)
+    assert report.status == 0, report
+    assert "a cache shows its copy for 290 s at most" in report.checks["delete"]["found"]
+
+
+def test_a_cache_that_keeps_preflights(tree: Path, strict: FunctionServer) -> None:
+    with running_faulty_gcs(strict.url) as front:
+        front.add(Keep({}), when=lambda r: r.method == "OPTIONS", times=ALWAYS)
+        report = verify(tree, front.endpoint, "--quick")
+    report.assert_names("preflight", "a cache before the function answers", IN_FRONT)
+    assert report.failed == ["preflight"]
+
+
+def test_a_proxy_that_strips_authorization(tree: Path, front: FaultyGcs) -> None:
+    front.add(WithoutField("Authorization"), times=ALWAYS)
+    report = verify(tree, front.endpoint)
+    report.assert_names("delete", "strips Authorization", IN_FRONT)
+    assert report.failed == ["delete"]
+
+
+@pytest.mark.parametrize("status", [301, 302, 307])
+def test_a_sign_in_page_in_front(tree: Path, front: FaultyGcs, status: int) -> None:
+    page = Answer(
+        status,
+        b"<html><head><title>Sign in &amp; go</title>",
+        (*HTML, ("Location", "https://login.example/?next=x")),
+    )
+    front.add(page, when=lambda r: r.method == "POST", times=ALWAYS)
+    report = verify(tree, front.endpoint, "--quick")
+    report.assert_names("route", "a redirect or a sign-in page answers", IN_FRONT)
+    found = report.checks["route"]["found"]
+    assert f"{status} (Location 'https://login.example/?next=x', title 'Sign in & go')" in found
+
+
+@pytest.mark.parametrize(("status", "cause"), [(403, "it refuses this request"), (401, "identity")])
+def test_after_good_answers_nobody_is_told_to_make_the_function_public(
+    tree: Path, front: FaultyGcs, status: int, cause: str
+) -> None:
+    refusal = Answer(status, b"<title>Forbidden</title>", HTML)
+    front.add(refusal, when=lambda r: b"facebook" in r.body_start, times=ALWAYS)
+    report = verify(tree, front.endpoint)
+    report.assert_names("share", f"something before the function answers: {WHO}: it", IN_FRONT)
+    assert cause in report.checks["share"]["cause"]
+    assert report.failed == ["share"]
+
+
+def test_two_revisions_behind_one_address(tree: Path, tmp_path: Path) -> None:
+    other = copy_of_tree(tree, tmp_path / "other")
+    change_one_byte(other / "pages.py")
+    with (
+        serve(tmp_path, MANY, source=tree) as new,
+        serve(tmp_path / "other", MANY, source=other) as old,
+        running_faulty_gcs(new.url) as front,
+    ):
+        turn = itertools.count()
+        front.add(
+            Elsewhere(old.url.removeprefix("http://")),
+            when=lambda r: r.path == "/health" and next(turn) % 7 == 5,
+            times=ALWAYS,
+        )
+        report = verify(tree, front.endpoint, "--quick")
+    assert report.failed == ["revision"]
+    report.assert_names("revision", "two revisions serve at once", "--to-latest")
+    assert report.checks["revision"]["found"].startswith("3")
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere(Fault):
+    """Have another server answer."""
+
+    netloc: str
+
+    def strike(self, exchange: Exchange) -> None:
+        own, exchange.server.upstream = exchange.server.upstream, self.netloc
+        reply = exchange.forward()
+        exchange.server.upstream = own
+        exchange.answer(reply)
+
+
+def test_a_proxy_that_strips_what_tells_revisions_apart(tree: Path, front: FaultyGcs) -> None:
+    front.add(Changed(drop=("Deployment",)), times=ALWAYS)
+    report = verify(tree, front.endpoint, "--quick")
+    report.assert_names("program", "strips header fields", IN_FRONT)
+
+
+def test_what_was_planted_in_the_upload_and_comes_out(tree: Path, front: FaultyGcs) -> None:
+    planted = Changed(body=lambda data: data + b"planted-by-verify")
+    front.add(planted, when=lambda r: r.method == "GET" and "card" in r.path, times=ALWAYS)
+    report = verify(tree, front.endpoint)
+    report.assert_names("marker", "uploads are published as they came", "scripts/deploy")
+
+
+def test_uploads_that_are_published_as_they_came(tree: Path, front: FaultyGcs) -> None:
+    """A PNG as .jpg, with its EXIF."""
+    png = b"\x89PNG\r\n\x1a\nplanted-by-verify"
+    front.add(
+        Changed(body=lambda _: png),
+        when=lambda r: r.method == "GET" and r.path.endswith(".jpg"),
+        times=ALWAYS,
+    )
+    report = verify(tree, front.endpoint)
+    assert "no JPEG" in report.checks["picture"]["found"]
+    report.assert_names("marker", "uploads are published as they came", "scripts/deploy")
+
+
+def test_files_beside_the_program(tree: Path, front: FaultyGcs) -> None:
+    text = Answer(200, (tree / "main.py").read_bytes())
+    front.add(text, when=lambda r: r.path.endswith("main.py"), times=ALWAYS)
+    report = verify(tree, front.endpoint, "--quick")
+    report.assert_names("traversal", "files are served beside the program", IN_FRONT)
+    assert report.failed == ["traversal"]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreAndRefuse(Fault):
+    """Store a picture under the key of the one that is refused."""
+
+    def strike(self, exchange: Exchange) -> None:
+        reply = exchange.forward()
+        if reply.status == 400:
+            httpx.post(
+                f"http://{exchange.server.upstream}{SHARE}",
+                headers={"Idempotency-Key": exchange.headers["Idempotency-Key"]},
+                files={"file": pictures.photo_jpeg((100, 100))},
+                data={"platform": "email"},
+            )
+        exchange.answer(reply)
+
+
+def test_a_refused_upload_that_is_stored(tree: Path, front: FaultyGcs) -> None:
+    front.add(StoreAndRefuse(), when=lambda r: r.method == "POST", times=ALWAYS)
+    report = verify(tree, front.endpoint)
+    report.assert_names("refused", "what is refused is stored all the same", "scripts/deploy")
+    stored = [r.path for r in front.requests if r.method == "DELETE"]
+    assert len(stored) >= 6  # the refused one is taken back as well
+
+
+def test_a_platform_that_becomes_a_part_of_the_link(tree: Path, front: FaultyGcs) -> None:
+    def traverse(data: bytes) -> bytes:
+        share = json.loads(data)
+        return json.dumps({**share, "url": f"{front.endpoint}/other/../../x.jpg"}).encode()
+
+    front.add(Changed(body=traverse), when=lambda r: b"../../x" in r.body_start)
+    report = verify(tree, front.endpoint)
+    report.assert_names("links", "another program answers", "set PUBLIC_BASE_URL")
+    assert "/other/../../x.jpg, expected" in report.checks["links"]["found"]
+
+
+def test_every_setting_is_compared_and_each_difference_is_named(tree: Path, tmp_path: Path) -> None:
+    deployed = {
+        **MANY,
+        "STORE_NAME": "Paws",
+        "MAX_UPLOAD_MB": "5",
+        "LOG_LEVEL": "warning",
+        "RATE_LIMIT_STORAGE_URI": "memory://",
+        "WATERMARK_TEXT": "mine",
+        "INPUT_FORMATS": "JPEG,PNG",
+    }
+    expected = {
+        **MANY,
+        "STORE_NAME": "Cats",
+        "MAX_UPLOAD_MB": "5.0",
+        "LOG_LEVEL": "WARNING",
+        "RATE_LIMIT_STORAGE_URI": "secret:limits",
+        "MAX_SIDE_PX": "900",
+        "CONTACT_URL": "secret:contact",
+        "INPUT_FORMATS": "png, jpeg",
+        "NO_SUCH_SETTING": "1",
+    }
+    path = settings_file(tmp_path, **expected)
+    with serve(tmp_path, deployed, source=tree) as server:
+        report = verify(tree, server.url, "--quick", f"--settings={path}")
+    assert report.failed == ["settings"]
+    assert report.checks["settings"]["found"].split("; ") == [
+        "CONTACT_URL is unset, expected a secret",
+        "MAX_SIDE_PX is 1200, expected 900",
+        "NO_SUCH_SETTING is unknown there, expected 1",
+        "STORE_NAME is Paws, expected Cats",
+        "WATERMARK_TEXT is mine, expected unset by default",
+    ]
+    cause = "WATERMARK_TEXT is deployed, and no longer in deploy.env"
+    report.assert_names("settings", cause, "add WATERMARK_TEXT= (empty: the default)")
+
+
+def test_without_deploy_env_nothing_is_compared(tree: Path, tmp_path: Path) -> None:
+    with serve(tmp_path, {**MANY, "STORE_NAME": "Paws"}, source=tree) as server:
+        report = verify(tree, server.url, "--quick")
+    assert report.status == 0
+    assert "nothing to compare with" in report.checks["settings"]["found"]
