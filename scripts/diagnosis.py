@@ -156,16 +156,11 @@ class Diagnosis:
 
     def link_failed(self, what: str, link: str, answer: Answer) -> Failed:
         """Explain a link of a share that does not open; link: what it leads to."""
-        mend = "{front}"
+        cause, mend = f"stored, but {link} is missing: its route is, or it is elsewhere", DEPLOY
         if answer.status != HTTPStatus.NOT_FOUND:
-            refuses = "something before the function refuses it"
-            elsewhere = "its link leads elsewhere, such as to the bucket"
-            cause = f"{link} is not public: {refuses if self.base_url in what else elsewhere}"
-        else:
-            cause = (
-                f"stored, but {link} is missing: its route is, or PUBLIC_BASE_URL leads elsewhere"
-            )
-            mend = DEPLOY if answer.json() else mend
+            cause = f"{link} is not public: what is in front refuses it, or it leads elsewhere"
+        if answer.status != HTTPStatus.NOT_FOUND or not answer.json():
+            mend = "{front}"
         return Failed(f"{what}: {answer}", cause, self.mend(mend))
 
     def storage_failed(self, answer: Answer, storage: Mapping[str, Any]) -> Failed:
@@ -173,9 +168,7 @@ class Diagnosis:
 
         storage: what /health says of it.
         """
-        found = f"POST with a picture: 503 after {answer.seconds:.1f} s"
-        location = storage.get("location")
-        mend = "scripts/setup-bucket; the log has the reason: {log}"
+        location, mend = storage.get("location"), "scripts/setup-bucket"
         if storage.get("backend") != "gcs":
             cause = f"folder {location} cannot be written: no permission, or the disk is full"
             mend = f"df {location}"
@@ -183,9 +176,11 @@ class Diagnosis:
             cause = f"storage is down, or bucket {location} does not answer; /health asks nobody"
             mend = "{log}; then {again}"
         elif _bucket_is_missing(str(location)):
-            cause, mend = f"bucket {location} does not exist", "scripts/setup-bucket"
+            cause = f"bucket {location} does not exist"
         else:
             cause = f"permission denied: the function's account has no role on bucket {location}"
+            mend += "; the log has the reason: {log}"
+        found = f"POST with a picture: 503 after {answer.seconds:.1f} s"
         return Failed(found, cause, self.mend(mend))
 
 

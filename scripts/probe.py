@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import random
 import re
 import secrets
@@ -160,21 +159,16 @@ def _uuid7(time_ms: int, bits: int) -> uuid.UUID:
 
 
 def photo_png() -> bytes:
-    """Return a PNG of PHOTO_SIZE as a camera might see it: light from one side, and grain.
+    """Return a PNG of PHOTO_SIZE as a camera might see it: light from below, and grain.
 
     It carries MARKER where files carry more than pixels: as text, in EXIF, and behind its end.
     """
     width, height = PHOTO_SIZE
-    light = bytes(round(128 + 100 * math.sin(n / 90)) for n in range(width + height))
-    grain = bytes(96 + (n >> 3) for n in range(256))
     randomness = random.Random(6)  # noqa: S311 - the same picture every time
     rows = bytearray()
     for y in range(height):
-        row = bytearray(3 * width)
-        row[0::3] = light[y : y + width]
-        row[1::3] = light[height - y : height - y + width]
-        row[2::3] = randomness.randbytes(width).translate(grain)
-        rows += b"\0" + row  # not filtered (PNG, section 9.2)
+        shade = bytes((n >> 3) + y * 200 // height for n in range(256))
+        rows += b"\0" + randomness.randbytes(3 * width).translate(shade)  # PNG, section 9.2
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)  # 8 bits a channel, RGB
     marker = MARKER.encode()
     # EXIF of one entry: ImageDescription (270), ASCII (2), at byte 26.
