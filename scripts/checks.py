@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Any
 import deployment
 import probe
 from deployment import ROOT
-from diagnosis import ANOTHER, CACHED, DEPLOY, STRIPPED, Failed, Skipped, reason_of
-from probe import Client, jpeg_size, share_key
+from diagnosis import ANOTHER, CACHED, DEPLOY, NO_ROUTE, STRIPPED, Failed, Skipped, reason_of
+from probe import jpeg_size, share_key
 
 sys.path.append(str(ROOT))
 import source  # found by the line above
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from diagnosis import Diagnosis
-    from probe import Answer
+    from http_client import Answer, Client
 
     Test = Callable[["Run", Answer, str], str]
     Look = Callable[["Run"], str]
@@ -239,28 +239,13 @@ def _closed(_run: Run, answer: Answer, origin: str) -> str:
     raise Failed(f"{answer}, and the page may read it", cause, "{front}")
 
 
-def _lets_post(_run: Run, answer: Answer, _origin: str) -> str:
-    methods = answer.headers.get("Access-Control-Allow-Methods", "")
-    return "" if "POST" in methods else f"Access-Control-Allow-Methods {methods!r}"
+def _holds(what: str, is_so: Callable[[Answer], bool], means: str = "") -> Test:
+    def test(_run: Run, answer: Answer, _origin: str) -> str:
+        if is_so(answer):
+            return ""
+        raise Failed(what, means)
 
-
-def _names_fields(_run: Run, answer: Answer, _origin: str) -> str:
-    fields = [entry.get("loc") for entry in answer.json().get("detail", [])]
-    return "" if fields == [["body", "file"], ["body", "platform"]] else f"422 for {fields}"
-
-
-def _has_route(_run: Run, answer: Answer, _origin: str) -> str:
-    if "post" in answer.json().get("paths", {}).get(SHARE, {}):
-        return ""
-    raise Failed(f"no POST {SHARE}", "the route is missing from what was deployed")
-
-
-def _is_this_contract(_run: Run, answer: Answer, _origin: str) -> str:
-    return "" if answer.body == (ROOT / "openapi.json").read_bytes() else "not this tree's"
-
-
-def _holds_no_file(_run: Run, answer: Answer, _origin: str) -> str:
-    return "a file that was not asked for" if b"functions-framework" in answer.body else ""
+    return test
 
 
 def _is_this_program(run: Run, answer: Answer, _origin: str) -> str:
@@ -270,19 +255,15 @@ def _is_this_program(run: Run, answer: Answer, _origin: str) -> str:
     raise Failed("from another program", cause, _SET_BASE_URL)
 
 
-def _is_picture(run: Run, answer: Answer, _origin: str) -> str:
-    return _is_jpeg(answer.body, probe.PHOTO_SIZE, run.shares[0]["bytes"], run.shares[0]["bytes"])
+def _is_jpeg(size: tuple[int, int], most_bytes: int = 0) -> Test:
+    def test(run: Run, answer: Answer, _origin: str) -> str:
+        found, length = jpeg_size(answer.body), len(answer.body)
+        wanted = most_bytes or run.shares[0]["bytes"]
+        if found == size and (length <= wanted if most_bytes else length == wanted):
+            return ""
+        return f"{length} bytes of {_pixels(found)}, expected {wanted} of {_pixels(size)}"
 
-
-def _is_card(_run: Run, answer: Answer, _origin: str) -> str:
-    return _is_jpeg(answer.body, CARD_SIZE, 1, CARD_MAX_BYTES)
-
-
-def _is_jpeg(data: bytes, size: tuple[int, int], least_bytes: int, most_bytes: int) -> str:
-    found = jpeg_size(data)
-    if found == size and least_bytes <= len(data) <= most_bytes:
-        return ""
-    return f"{len(data)} bytes of {_pixels(found)}, expected {most_bytes} of {_pixels(size)}"
+    return test
 
 
 def _has_tags(run: Run, answer: Answer, _origin: str) -> str:
@@ -334,9 +315,7 @@ def _program(run: Run) -> str:
         raise Failed(f"/health lacks {', '.join(lacking)}" if found else "/health is no JSON")
     digits, carried = str(found["source"])[:8], run.answers["GET /health"].deployment
     if not carried.startswith(digits):
-        shown = (
-            f"/health says source {digits}, its header field Deployment {carried or 'is missing'}"
-        )
+        shown = f"/health: source {digits}, but header field Deployment: {carried or 'none'}"
         raise Failed(shown, f"{STRIPPED} header fields, or keeps old ones", "{front}")
     return f"share-image {found.get('version')}"
 
@@ -480,6 +459,17 @@ _PREFLIGHT = {
 }
 _WAYS_TO_FILES = ("/..%2fmain.py", "/s/..%2f..%2fmain.py", "/s/%2e%2e/main.py", "/web/../main.py")
 _LINKS = ("url", "card_url", "page_url")
+_HAS_ROUTE = _holds(
+    f"no POST {SHARE}", lambda a: "post" in a.json().get("paths", {}).get(SHARE, {}), NO_ROUTE
+)
+_IS_OURS = _holds("not this tree's", lambda a: a.body == (ROOT / "openapi.json").read_bytes())
+_ALLOWS = "Access-Control-Allow-Methods"
+_LETS_POST = _holds("POST is not allowed", lambda a: "POST" in a.headers.get(_ALLOWS, ""))
+_FIELDS = [["body", "file"], ["body", "platform"]]
+_NAMES_FIELDS = _holds(
+    "422 for other fields", lambda a: [e.get("loc") for e in a.json()["detail"]] == _FIELDS
+)
+_HOLDS_NO_FILE = _holds("holds a file", lambda a: b"functions-framework" not in a.body)
 
 
 def _check(name: str, *rows: Ask | Look, **said: str) -> Check:
@@ -497,16 +487,16 @@ CHECKS = (
            means="a stale or partial deploy, or this tree has changed since; right after a deploy, "
                  "an older revision still serves",
            mend=f"{DEPLOY}; right after one: {{to_latest}}"),
-    _check("openapi", Ask("GET /openapi.json", {200}, _has_route, _is_this_contract),
+    _check("openapi", Ask("GET /openapi.json", {200}, _HAS_ROUTE, _IS_OURS),
            means="a stale deploy, or a cache in front of the function",
            said=f"has POST {SHARE}, as in this tree"),
     # How it is set up.
-    _check("route", *(Ask(f"POST {path}", {422}, _names_fields) for path in (SHARE, "/")),
+    _check("route", *(Ask(f"POST {path}", {422}, _NAMES_FIELDS) for path in (SHARE, "/")),
            said=f"empty POST {SHARE} and / name the missing fields"),
     _check("settings", _settings, needs="program"),
     # Which pages may use it, and what they see.
     _check("preflight",
-           Ask(f"OPTIONS {SHARE}", {200, 204}, _allowed, _lets_post, Origin="{each_page}",
+           Ask(f"OPTIONS {SHARE}", {200, 204}, _allowed, _LETS_POST, Origin="{each_page}",
                **_PREFLIGHT),
            Ask(f"OPTIONS {SHARE}", {200, 204, 403}, _closed, Origin="{foreign}", **_PREFLIGHT),
            said="each allowed page may ask, and no other"),
@@ -521,7 +511,7 @@ CHECKS = (
            Ask(f"GET /s/{NOBODYS}.jpg", {410}, _allowed, Origin="{page}"),
            said="404, 405, 401, 410 carry CORS header fields"),
     _check("traversal",
-           *(Ask(f"GET {way}", {400, 403, 404}, _holds_no_file) for way in _WAYS_TO_FILES),
+           *(Ask(f"GET {way}", {400, 403, 404}, _HOLDS_NO_FILE) for way in _WAYS_TO_FILES),
            means="files are served beside the program: by a proxy, or another program",
            mend="{front}", said=f"{len(_WAYS_TO_FILES)} ways to a file get nothing"),
     # A picture, all the way through.
@@ -532,13 +522,13 @@ CHECKS = (
            means="PUBLIC_BASE_URL is unset and what is in front does not pass the address on, or "
                  "another program answers",
            mend=_SET_BASE_URL),
-    _check("picture", Ask("GET {url}", {200}, _is_picture), Ask("GET {missed}", {200}),
-           needs="share", link="the picture",
+    _check("picture", Ask("GET {url}", {200}, _is_jpeg(probe.PHOTO_SIZE)),
+           Ask("GET {missed}", {200}), needs="share", link="the picture",
            means="what is in front changes pictures, or the link leads elsewhere", mend="{front}",
            said=f"anyone gets {_pixels(probe.PHOTO_SIZE)}"),
-    _check("card", Ask("GET {card_url}", {200}, _is_card), needs="share", link="the card",
-           means="a fault of the program: networks would show no preview, or a cropped one",
-           mend="{log}", said=f"anyone gets {_pixels(CARD_SIZE)}"),
+    _check("card", Ask("GET {card_url}", {200}, _is_jpeg(CARD_SIZE, CARD_MAX_BYTES)),
+           needs="share", link="the card", mend="{log}", said=f"anyone gets {_pixels(CARD_SIZE)}",
+           means="a fault of the program: networks would show no preview, or a cropped one"),
     _check("page", Ask("GET {page_url}", {200}, _has_tags), needs="share", link="the page",
            means="networks would show no preview: PUBLIC_BASE_URL is wrong, or pages are changed",
            mend="{front}", said="anyone gets it, with its title and its card"),

@@ -19,12 +19,12 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from deployment import DEFAULT_NAME
-from probe import Client
+from http_client import Client
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from probe import Answer
+    from http_client import Answer
 
 TIMEOUT_S = 20.0  # one request; storage that does not answer becomes a 503 after 10 s
 STORAGE = "https://storage.googleapis.com"

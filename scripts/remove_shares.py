@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from deployment import SETTINGS_FILE, read_deployment
-from probe import Client
+from http_client import Client
 
 from config import load_settings
 from errors import ConfigurationError, Gone, NotFound, StorageUnavailable

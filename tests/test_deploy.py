@@ -7,6 +7,7 @@ understands the commands is asked of its own code.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -25,6 +26,7 @@ import pytest
 from function_server import FunctionServer, serve
 from gcloud_code import refused
 from gcs_server import running_gcs_server
+from PIL import ExifTags, Image
 
 import source
 import storage
@@ -34,6 +36,7 @@ sys.path.append(str(Path(__file__).parents[1] / "scripts"))
 import checks
 import deployment
 import diagnosis
+import http_client
 import probe
 from gcloud_failures import explained
 
@@ -685,9 +688,9 @@ def test_the_real_settings_file_is_committed_by_nobody_and_not_uploaded(project:
 
 
 def test_shares_that_are_slow_even_when_warm_fail() -> None:
-    health = probe.Answer(200, Message(), b"{}", 0.1)
+    health = http_client.Answer(200, Message(), b"{}", 0.1)
     run = checks.Run(
-        client=probe.Client("http://localhost", timeout_s=1),
+        client=http_client.Client("http://localhost", timeout_s=1),
         expected={},
         why=diagnosis.Diagnosis("http://localhost", {}),
         health={"status": "ok"},
@@ -701,6 +704,18 @@ def test_shares_that_are_slow_even_when_warm_fail() -> None:
     assert "little processor" in caught.value.cause
     run.seconds = [9.0, 2.9]
     assert latency.prove(run).startswith("9000, 2900 ms")
+
+
+def test_what_is_posted_carries_a_marker_wherever_files_carry_more_than_pixels() -> None:
+    picture, marker = probe.photo_png(), probe.MARKER
+    image = Image.open(io.BytesIO(picture))
+    image.load()
+    assert image.info["Comment"] == marker
+    assert image.getexif()[ExifTags.Base.ImageDescription] == marker
+    assert picture.endswith(marker.encode())
+    _, form = probe.share_form(picture, "email")
+    assert f'filename="{marker}.png"'.encode() in form
+    assert form.count(marker.encode()) == 4
 
 
 # gcloud understands what is written down
