@@ -204,6 +204,11 @@ def unusable(variables: Mapping[str, str], secrets: Mapping[str, str]) -> list[s
     return problems + [f"{name}: no setting of this program" for name in sorted(unknown)]
 
 
+def surroundings() -> dict[str, str]:
+    """Return this process's environment without what would configure the program."""
+    return {n: v for n, v in os.environ.items() if n not in load_settings({}).variables}
+
+
 def differing(
     shown: Mapping[str, str | bool], settings: Mapping[str, str], *, in_cloud: bool
 ) -> dict[str, str]:

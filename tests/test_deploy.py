@@ -718,6 +718,14 @@ def test_what_is_posted_carries_a_marker_wherever_files_carry_more_than_pixels()
     assert form.count(marker.encode()) == 4
 
 
+def test_the_documentation_names_every_check_and_what_it_says() -> None:
+    page = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+    table = page.partition("### What it says to each failure")[2].partition("\n## ")[0]
+    cells = [line.split(" | ")[1] for line in table.splitlines() if line.startswith("| ")][1:]
+    named = {name for cell in cells for name in re.findall(r"`([a-z]+)`", cell)}
+    assert named == {check.name for check in checks.CHECKS}
+
+
 # gcloud understands what is written down
 
 
