@@ -2,6 +2,7 @@
 
     Settings
     ├── image: ImageSettings    what image_ops.py needs to know
+    ├── variables               each setting by the name of its variable, as /health shows it
     └── everything else, by the name of its variable in lower case
 
 Sizes are decimal (1 MB = 1,000,000 bytes); hours may be fractions. README.md lists every variable.
@@ -26,6 +27,7 @@ T = TypeVar("T")
 
 VERSION = "1.0.0"
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "HEIC")
+SECRETS = frozenset({"RATE_LIMIT_STORAGE_URI"})  # variables whose text may hold a password
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,10 +51,29 @@ class ImageSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Variable:
+    """A setting in effect.
+
+    text: as it was set, or its default; value: what that means; is_set: whether it was set.
+    """
+
+    name: str
+    text: str = field(repr=False)
+    value: object = field(repr=False)
+    is_set: bool
+
+    @property
+    def shown(self) -> str | bool:
+        """What anyone may see: the text; of a secret, whether it is set."""
+        return self.is_set if self.name in SECRETS else self.text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The whole configuration, read once at start.
 
     in_cloud: whether Cloud Run started this process (K_SERVICE is set);
+    revision: of the Cloud Run service, empty elsewhere; variables: every setting by its name;
     project_id: completes the names of traces in the log;
     bucket_name: None for the local folder;
     public_base_url: without a trailing slash, None for the request's own host;
@@ -65,6 +86,8 @@ class Settings:
 
     image: ImageSettings
     in_cloud: bool
+    revision: str
+    variables: Mapping[str, Variable] = field(repr=False)
     project_id: str | None
     bucket_name: str | None
     local_storage_dir: Path
@@ -105,6 +128,8 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
             watermark_font=env.read("WATERMARK_FONT", "", _optional(_font), "a .ttf or .otf file"),
         ),
         in_cloud=in_cloud,
+        revision=environ.get("K_REVISION", ""),
+        variables=env.variables,
         project_id=environ.get("GOOGLE_CLOUD_PROJECT") or None,
         bucket_name=env.read("GCS_BUCKET_NAME", "", _optional(_bucket_name), "a bucket name"),
         local_storage_dir=env.read("LOCAL_STORAGE_DIR", ".shares", Path, "a folder"),
@@ -142,15 +167,20 @@ class _Environment:
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
         self.problems: dict[str, str] = {}
+        self.variables: dict[str, Variable] = {}
 
     def read(self, name: str, default: str, parse: Callable[[str], T], expected: str) -> T:
         """Return the parsed variable, or its parsed default where it is unset, empty or wrong."""
         found = self._environ.get(name, "").strip()
         try:
-            return parse(found or default)
+            value = parse(found or default)
         except (ValueError, OverflowError):
             self.report(name, found, expected)
-            return parse(default)
+            value = parse(default)
+        self.variables[name] = Variable(
+            name=name, text=found or default, value=value, is_set=bool(found)
+        )
+        return value
 
     def report(self, name: str, found: str, expected: str) -> None:
         shown = re.sub(r"//\S*@", "//...@", found)  # a password may stand there

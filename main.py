@@ -81,6 +81,7 @@ if TYPE_CHECKING:
     Handler = Callable[..., Response]
 
 ROOT = Path(__file__).parent
+SHOWN_DIGEST_CHARS = 12  # of the source, in a header field of every answer
 IMPORTED_LATER_BYTES = 80_000_000  # the storage client with its connections, the sandbox's server
 # The worker's exit status at which gunicorn ends as a whole, instead of starting another one.
 # Source: gunicorn/arbiter.py (WORKER_BOOT_ERROR, reap_workers).
@@ -103,6 +104,10 @@ class Service:
         self._assets = Assets(demo_page=settings.demo_page)
         self._started_at = datetime.now(UTC)
         self._source_files = deployed.digests(ROOT)
+        self._source = deployed.source_digest(self._source_files)
+        self._deployment = " ".join(
+            filter(None, (self._source[:SHOWN_DIGEST_CHARS], settings.revision))
+        )
         self._openapi = (ROOT / "openapi.json").read_bytes()
         self._log.write("INFO", "started", self._start_fields())
         self._warn_of_memory_limits()
@@ -129,7 +134,13 @@ class Service:
             response = self._answer(request, visit)
             cors = self._origins.headers(visit.origin, visit.own_origins)
             is_https = visit.base_url.startswith("https:")
-            sealed(response, cors, is_https=is_https, environ=request.environ)
+            sealed(
+                response,
+                cors,
+                deployment=self._deployment,
+                is_https=is_https,
+                environ=request.environ,
+            )
             write_line(self._log, request, response, line, time.perf_counter() - started)
         bound_reading(response, request.environ, partial(write_cut, self._log, request))
         return response
@@ -203,8 +214,9 @@ class Service:
             {
                 "status": "ok",
                 "version": VERSION,
-                "source": deployed.source_digest(self._source_files),
+                "source": self._source,
                 "source_files": self._source_files,
+                "revision": settings.revision,
                 "started_at": self._started_at.isoformat(timespec="milliseconds"),
                 "storage": {
                     "backend": self._storage.kind,
@@ -212,7 +224,8 @@ class Service:
                     "ready": self._storage.is_ready,
                 },
                 "storage_state": asdict(self._storage.state),
-                "rate_limit": self._rate_limiter.health(),
+                "rate_limit": self._rate_limiter.state,
+                "settings": {name: v.shown for name, v in settings.variables.items()},
                 "share_ttl_hours": settings.share_ttl.total_seconds() / 3600,
                 "allowed_origins": list(settings.allowed_origins),
                 "max_upload_bytes": settings.max_upload_bytes,
@@ -305,7 +318,7 @@ class Service:
         """Return what the line at the start of the process says."""
         return {
             "version": VERSION,
-            "source": deployed.source_digest(self._source_files),
+            "source": self._source,
             "routes": [
                 f"{', '.join(sorted(rule.methods or ()))} {rule.rule}"
                 for rule in ROUTES.iter_rules()

@@ -3,6 +3,7 @@
     deploy.env ── read_settings ── Deployment ──┬── setup-bucket
                                                 └── deploy ── verify
     MACHINE                  the numbers of the deployed function, each with its reason
+    differing                which deployed settings are not the file's
     Commands                 prints what it runs; with --dry-run it only prints
 
 Standard library only: these commands need Python 3.11 and gcloud, no environment.
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import shlex
 import subprocess
@@ -19,12 +21,20 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from gcloud_failures import explained
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.append(str(ROOT))
+from config import load_settings  # noqa: E402 - found by the line above
+from errors import ConfigurationError  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-ROOT = Path(__file__).resolve().parents[1]
+    from config import Variable
+
 SETTINGS_FILE = ROOT / "deploy.env"
 LIFECYCLE_FILE = ROOT / "scripts" / "lifecycle.json"
 DEFAULT_NAME = "share-image"
@@ -52,17 +62,34 @@ HOST_VARIABLES = {
     "THREADS": str(CONCURRENCY),  # of gunicorn: one for each request that the host lets in at once
 }
 
+# Else someone's own gcloud setting uploads everything, deploy.env and .git included.
+CHILD_ENVIRONMENT = {"CLOUDSDK_GCLOUDIGNORE_ENABLED": "true"}
+ATTEMPTS = 12  # a new service account takes up to a minute to be known everywhere
+PAUSE_S = 5
+
 # What deploy.env holds for these commands; everything else there is a setting of the program.
 _OWN_NAMES = ("PROJECT_ID", "REGION", "FUNCTION_NAME", "BUCKET_LOCATION")
+# Theirs is the machine's own value: compared where the settings file names them.
+_OF_THE_MACHINE = ("LOCAL_STORAGE_DIR", "THREADS")
 _LINE = re.compile(r"(?P<name>[A-Z][A-Z0-9_]*)=(?P<value>.*)")
 _REQUIRED = ("PROJECT_ID", "REGION", "GCS_BUCKET_NAME")
+# What a value has to match, and how people are told.
 _PATTERNS = {
-    "PROJECT_ID": r"[a-z][a-z0-9-]{4,28}[a-z0-9]",
-    "REGION": r"[a-z]+-[a-z]+[0-9]+",
+    "PROJECT_ID": (
+        r"[a-z][a-z0-9-]{4,28}[a-z0-9]",
+        "the id of a project: 6 to 30 lower-case letters, digits and hyphens",
+    ),
+    "REGION": (r"[a-z]+-[a-z]+[0-9]+", "a region, such as europe-west1"),
     # Cloud Run names a service so, and a service account takes 6 to 30 characters.
-    "FUNCTION_NAME": r"[a-z](?=.{5,29}\Z)[a-z0-9-]*[a-z0-9]",
-    "BUCKET_LOCATION": r"[A-Za-z0-9-]+",
-    "GCS_BUCKET_NAME": r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]",
+    "FUNCTION_NAME": (
+        r"[a-z](?=.{5,29}\Z)[a-z0-9-]*[a-z0-9]",
+        "6 to 30 lower-case letters, digits and hyphens, with a letter first",
+    ),
+    "BUCKET_LOCATION": (r"[A-Za-z0-9-]+", "a region or multi-region, such as EU"),
+    "GCS_BUCKET_NAME": (
+        r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]",
+        "the name of a bucket: lower-case letters, digits, dots, hyphens and underscores",
+    ),
 }
 
 
@@ -81,7 +108,7 @@ def read_settings(path: Path) -> dict[str, str]:
     Raises: ValueError with the line that is none of these, or a name that comes twice.
     """
     settings: dict[str, str] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
         text = line.strip()
         if not text or text.startswith("#"):
             continue
@@ -123,8 +150,8 @@ class Deployment:
         values = {"FUNCTION_NAME": DEFAULT_NAME, **{k: v for k, v in settings.items() if v}}
         problems = [f"{n} is missing" for n in _REQUIRED if n not in values]
         problems += [
-            f"{name}: found {values[name]!r}, expected a match of {pattern}"
-            for name, pattern in _PATTERNS.items()
+            f"{name}: found {values[name]!r}, expected {expected}"
+            for name, (pattern, expected) in _PATTERNS.items()
             if name in values and not re.fullmatch(pattern, values[name])
         ]
         if problems:
@@ -166,6 +193,71 @@ def read_deployment(path: Path) -> Deployment:
         stop(f"{path}:", str(problem))
 
 
+def unusable(variables: Mapping[str, str], secrets: Mapping[str, str]) -> list[str]:
+    """Return what the program would refuse of its settings in the cloud, or does not know."""
+    problems: list[str] = []
+    try:
+        load_settings({**variables, "K_SERVICE": DEFAULT_NAME})
+    except ConfigurationError as error:
+        problems += error.problems
+    unknown = {*variables, *secrets} - set(load_settings({}).variables) - {"GOOGLE_CLOUD_PROJECT"}
+    return problems + [f"{name}: no setting of this program" for name in sorted(unknown)]
+
+
+def surroundings() -> dict[str, str]:
+    """Return this process's environment without what would configure the program."""
+    return {n: v for n, v in os.environ.items() if n not in load_settings({}).variables}
+
+
+def differing(
+    shown: Mapping[str, str | bool], settings: Mapping[str, str], *, in_cloud: bool
+) -> dict[str, str]:
+    """Return which settings are not those of a settings file, by their names, in words.
+
+    shown: what /health says of every setting; what the file leaves out has to have its default.
+
+    Raises: ValueError where the program would refuse the file.
+    """
+    program = {name: text for name, text in settings.items() if name not in _OWN_NAMES}
+    plain = {name: text for name, text in program.items() if not text.startswith(SECRET)}
+    if in_cloud:
+        plain = {**HOST_VARIABLES, **plain, "K_SERVICE": DEFAULT_NAME}
+    try:
+        wanted = load_settings(plain).variables
+    except ConfigurationError as error:
+        raise ValueError("; ".join(error.problems)) from None
+    found = {n: f"{n} is unknown there, expected {program[n]}" for n in {*program} - {*shown}}
+    for name, there in shown.items():
+        expected = "a secret" if name not in plain and name in program else ""
+        if not (
+            bool(there) if expected else _is_meant(name, there, wanted.get(name), in_cloud=in_cloud)
+        ):
+            variable = wanted.get(name)
+            expected = expected or str((variable.shown if variable else "") or "unset")
+            by_default = "" if program.get(name) else " by default"
+            found[name] = f"{name} is {there or 'unset'}, expected {expected}{by_default}"
+    return dict(sorted(found.items()))
+
+
+def _is_meant(name: str, there: object, wanted: Variable | None, *, in_cloud: bool) -> bool:
+    """Return whether a setting is as wanted: 24 is 24.0, and lists have no order."""
+    if wanted is None or isinstance(there, bool):
+        return wanted is not None and there == wanted.shown
+    if not wanted.is_set and name in _OF_THE_MACHINE:
+        return True
+    if not wanted.text and name == "PUBLIC_BASE_URL":
+        return bool(there) or not in_cloud  # deploy fills in the URL that serves
+    try:
+        value = load_settings({name: str(there)}).variables[name].value
+    except ConfigurationError:
+        return False
+    return _unordered(value) == _unordered(wanted.value)
+
+
+def _unordered(value: object) -> object:
+    return frozenset(value) if isinstance(value, tuple) else value
+
+
 def check_sweep(target: Deployment) -> None:
     """Exit where the lifecycle rule would delete shares that still live."""
     hours = target.variables.get("SHARE_TTL_HOURS") or "24"
@@ -183,48 +275,90 @@ def check_sweep(target: Deployment) -> None:
 
 
 class Commands:
-    """Prints commands as a shell takes them, then runs them; with dry_run it only prints."""
+    """Prints commands as a shell takes them, then runs them; with dry_run it only prints.
 
-    def __init__(self, *, dry_run: bool) -> None:
+    What gcloud says when it fails is explained; afterwards: what is true all the same.
+    """
+
+    def __init__(self, target: Deployment, *, dry_run: bool) -> None:
         self.dry_run = dry_run
+        self.afterwards = ""
+        self._target = target
 
     def say(self, text: str) -> None:
         """Print a comment."""
         print(f"\n# {text}", flush=True)
 
-    def run(self, command: Sequence[str], *, attempts: int = 1) -> None:
-        """Run a command; where it fails, after so many attempts, exit with its status."""
+    def run(self, command: Sequence[str], *, again_after: str = "") -> None:
+        """Run a command; where it fails, explain it and exit with its status.
+
+        again_after: a pattern of what it says where a minute of patience may help.
+        """
         self._show(shlex.join(command))
         if self.dry_run:
             return
-        for left in reversed(range(attempts)):
-            status = subprocess.run(command, check=False).returncode
+        for left in reversed(range(ATTEMPTS)):
+            status, said = _run(command)
             if status == 0:
                 return
-            if left:
-                time.sleep(5)
-        raise SystemExit(status)
+            if not (left and again_after and re.search(again_after, said)):
+                break
+            time.sleep(PAUSE_S)
+        self._fail(status, said)
 
     def ask(self, command: Sequence[str]) -> str:
-        """Return what a command prints; where it fails, exit with its status."""
+        """Return what a command prints; where it fails, explain it and exit with its status."""
         self._show(shlex.join(command))
         if self.dry_run:
             return ""
-        done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
+        done = _captured(command)
         if done.returncode:
-            raise SystemExit(done.returncode)
+            print(done.stderr, end="", file=sys.stderr)
+            self._fail(done.returncode, done.stderr)
         return done.stdout
+
+    def exists(self, probe: Sequence[str]) -> bool:
+        """Return whether a command that describes something succeeds; False in a dry run."""
+        self._show(shlex.join(probe))
+        return not self.dry_run and _captured(probe).returncode == 0
 
     def ensure(self, probe: Sequence[str], create: Sequence[str]) -> None:
         """Run `create` unless `probe` succeeds."""
-        self._show(f"{shlex.join(probe)} >/dev/null 2>&1 ||\n    {shlex.join(create)}")
         if self.dry_run:
-            return
-        found = subprocess.run(
-            probe, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        if found.returncode and (status := subprocess.run(create, check=False).returncode):
-            raise SystemExit(status)
+            self._show(f"{shlex.join(probe)} >/dev/null 2>&1 ||\n    {shlex.join(create)}")
+        elif not self.exists(probe):
+            self.run(create)
 
     def _show(self, text: str) -> None:
         print(text if self.dry_run else f"+ {text}", flush=True)
+
+    def _fail(self, status: int, said: str) -> NoReturn:
+        print(*explained(said, self._target), sep="\n", file=sys.stderr)
+        print(self.afterwards, end="\n" * bool(self.afterwards), file=sys.stderr)
+        raise SystemExit(status)
+
+
+def _run(command: Sequence[str]) -> tuple[int, str]:
+    """Run a command that people watch; return its status and what it said on stderr."""
+    said = []
+    with _started(command, stderr=subprocess.PIPE, text=True) as process:
+        for line in process.stderr or ():
+            print(line, end="", file=sys.stderr, flush=True)
+            said.append(line)
+    return process.returncode, "".join(said)
+
+
+def _captured(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    with _started(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        out, err = process.communicate()
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
+def _started(command: Sequence[str], **pipes: Any) -> subprocess.Popen[str]:  # noqa: ANN401
+    try:
+        return subprocess.Popen(command, env={**os.environ, **CHILD_ENVIRONMENT}, **pipes)
+    except FileNotFoundError:
+        stop(
+            f"{command[0]} is not on the PATH. Install it: "
+            "https://cloud.google.com/sdk/docs/install"
+        )

@@ -1,137 +1,63 @@
-"""What scripts/verify sends and what comes back: requests, a picture, answers.
+"""What scripts/verify posts and what it reads: a key, a picture, a form, a JPEG, a page.
 
-    Client.ask ── Answer ── json, code, date, allows
-    photo_png ── share_form              what is posted
-    jpeg_size, page_tags                 what is read of what comes back
-
-Standard library only. Nobody is logged in here: whatever this gets, anyone gets.
+Standard library only.
 """
 
 from __future__ import annotations
 
-import json
-import math
+import hashlib
 import random
+import re
+import secrets
 import struct
 import time
-import urllib.request
+import uuid
 import zlib
-from dataclasses import dataclass
-from datetime import datetime
-from email.utils import parsedate_to_datetime
-from html.parser import HTMLParser
-from http.client import HTTPException
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin, urlsplit
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from email.message import Message
-    from http.client import HTTPResponse
+from html import unescape
 
 PHOTO_SIZE = (800, 600)  # (width, height) in px
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+MARKER = "planted-by-verify"  # in what is posted; nothing of it may come out
 _BOUNDARY = "share-image-verify"
+_RANDOM_BITS = 74  # of a UUIDv7
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One answer; seconds: from connecting to the last byte."""
+def share_key(*, ahead_s: float = 0) -> tuple[str, str]:
+    """Return a new Idempotency-Key, and the id of its share: its time, then bits of its SHA-256.
 
-    status: int
-    headers: Message
-    body: bytes
-    seconds: float
-
-    def json(self) -> dict[str, Any]:
-        """Return the body as a JSON object; empty where it is none."""
-        try:
-            found = json.loads(self.body)
-        except ValueError:
-            return {}
-        return found if isinstance(found, dict) else {}
-
-    @property
-    def code(self) -> str:
-        """The error's machine word; empty where it is not this program that answers."""
-        return str(self.json().get("code", ""))
-
-    @property
-    def date(self) -> datetime:
-        """When it was sent, by the server's own clock where it says so."""
-        sent = self.headers.get("Date")
-        return parsedate_to_datetime(sent) if sent else datetime.now().astimezone()
-
-    def allows(self, origin: str) -> bool:
-        """Return whether a browser lets a page of this origin read the answer."""
-        return self.headers.get("Access-Control-Allow-Origin") in {origin, "*"}
-
-
-class Client:
-    """Asks one function; every status is an answer, redirects are not followed.
-
-    Raises: OSError where there is no answer (URLError for names, TLS and refused connections).
+    ahead_s: how far the server's clock is ahead.
     """
-
-    def __init__(self, base_url: str, *, timeout_s: float) -> None:
-        self.base_url = base_url.rstrip("/")
-        self._timeout_s = timeout_s
-        proxies = [urllib.request.ProxyHandler({})] if is_loopback(base_url) else []
-        self._opener = urllib.request.build_opener(_EveryStatus, *proxies)
-
-    def ask(
-        self,
-        method: str,
-        place: str,
-        headers: Mapping[str, str] | None = None,
-        body: bytes | None = None,
-    ) -> Answer:
-        """Return the answer to one request; place: a path below the function's URL, or a URL."""
-        url = self.base_url + place if place.startswith("/") else urljoin(self.base_url, place)
-        request = urllib.request.Request(url, data=body, method=method)  # noqa: S310 - main() checks
-        # Some hosts and firewalls refuse the library's own name.
-        for name, value in {"User-Agent": "share-image-verify", **(headers or {})}.items():
-            request.add_header(name, value)
-        started = time.monotonic()
-        try:
-            with self._opener.open(request, timeout=self._timeout_s) as response:
-                answered: HTTPResponse = response
-                data = answered.read()
-        except HTTPException as error:
-            raise ConnectionError(f"half an answer: {type(error).__name__}") from error
-        return Answer(answered.status, answered.headers, data, time.monotonic() - started)
+    time_ms = round((time.time() + ahead_s) * 1000)
+    key = _uuid7(time_ms, secrets.randbits(_RANDOM_BITS))
+    digest = int.from_bytes(hashlib.sha256(key.bytes).digest(), "big")
+    return str(key), str(_uuid7(time_ms, digest % (1 << _RANDOM_BITS)))
 
 
-class _EveryStatus(urllib.request.HTTPErrorProcessor):
-    """Hands out every answer as it is: no exception for 404, no redirect behind one's back."""
-
-    def http_response(self, _request: Any, response: Any) -> Any:  # noqa: ANN401 - urllib's own
-        return response
-
-    https_response = http_response  # type: ignore[assignment]  # urllib's types narrow it
-
-
-def is_loopback(url: str) -> bool:
-    """Return whether a URL leads to this machine."""
-    return (urlsplit(url).hostname or "") in LOOPBACK
+def _uuid7(time_ms: int, bits: int) -> uuid.UUID:
+    high, low = divmod(bits, 1 << 62)
+    return uuid.UUID(int=time_ms << 80 | 7 << 76 | high << 64 | 2 << 62 | low)
 
 
 def photo_png() -> bytes:
-    """Return a PNG of PHOTO_SIZE as a camera might see it: light from one side, and grain."""
+    """Return a PNG of PHOTO_SIZE as a camera might see it: light from below, and grain.
+
+    It carries MARKER where files carry more than pixels: as text, in EXIF, and behind its end.
+    """
     width, height = PHOTO_SIZE
-    light = bytes(round(128 + 100 * math.sin(n / 90)) for n in range(width + height))
-    grain = bytes(96 + (n >> 3) for n in range(256))
     randomness = random.Random(6)  # noqa: S311 - the same picture every time
     rows = bytearray()
     for y in range(height):
-        row = bytearray(3 * width)
-        row[0::3] = light[y : y + width]
-        row[1::3] = light[height - y : height - y + width]
-        row[2::3] = randomness.randbytes(width).translate(grain)
-        rows += b"\0" + row  # not filtered (PNG, section 9.2)
+        shade = bytes((n >> 3) + y * 200 // height for n in range(256))
+        rows += b"\0" + randomness.randbytes(3 * width).translate(shade)  # PNG, section 9.2
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)  # 8 bits a channel, RGB
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows, 1)), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, data) for kind, data in chunks)
+    marker = MARKER.encode()
+    # EXIF of one entry: ImageDescription (270), ASCII (2), at byte 26.
+    exif = struct.pack("<2sHIHHHIII", b"II", 42, 8, 1, 270, 2, len(marker) + 1, 26, 0)
+    chunks = (
+        *((b"IHDR", header), (b"tEXt", b"Comment\0" + marker), (b"eXIf", exif + marker + b"\0")),
+        *((b"IDAT", zlib.compress(rows, 1)), (b"IEND", b"")),
+    )
+    picture = b"".join(_chunk(kind, data) for kind, data in chunks)
+    return b"\x89PNG\r\n\x1a\n" + picture + marker
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
@@ -144,7 +70,7 @@ def share_form(picture: bytes, platform: str) -> tuple[dict[str, str], bytes]:
     body = (
         f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="platform"\r\n\r\n{platform}\r\n'
         f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="effect_type"\r\n\r\nverify\r\n'
-        f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="verify.png"\r\n'
+        f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="{MARKER}.png"\r\n'
         "Content-Type: image/png\r\n\r\n"
     ).encode()
     end = f"\r\n--{_BOUNDARY}--\r\n".encode()
@@ -167,18 +93,11 @@ def jpeg_size(data: bytes) -> tuple[int, int] | None:
 
 def page_tags(html: bytes) -> dict[str, str]:
     """Return the meta tags of a page, as a crawler reads them: by property or name."""
-    tags = _MetaTags()
-    tags.feed(html.decode("utf-8", "replace"))
-    return tags.found
-
-
-class _MetaTags(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: dict[str, str] = {}
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        values = dict(attrs)
+    tags: dict[str, str] = {}
+    for tag in re.findall(r"<meta\s([^>]*)>", html.decode("utf-8", "replace"), re.IGNORECASE):
+        pairs = re.findall(r"""([\w:-]+)\s*=\s*(?:"([^"]*)"|'([^']*)')""", tag)
+        values = {name.lower(): unescape(double or single) for name, double, single in pairs}
         name = values.get("property") or values.get("name")
-        if tag == "meta" and name:
-            self.found.setdefault(name, values.get("content") or "")
+        if name:
+            tags.setdefault(name, values.get("content", ""))
+    return tags

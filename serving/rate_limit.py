@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from errors import TooManyRequests
 from late_import import LateImport
@@ -55,13 +55,17 @@ class RateLimiter:
         """Import what the first request would wait for; may run in a thread of its own."""
         self._counters().ask_shared()
 
-    def health(self) -> dict[str, Any]:
-        """Return whether instances count together, and whether what they share answered last time.
+    @property
+    def state(self) -> str:
+        """Where requests are counted, as the last count found it.
 
-        answers: None before it is asked, and where nothing is shared.
+        "unknown" before the first one; "unreachable" while each instance counts for itself although
+        a shared storage is set.
         """
+        if not self._is_shared:
+            return "memory"
         answers = self._counters().shared_answers if self._counters.is_done else None
-        return {"shared": self._is_shared, "answers": answers}
+        return {None: "unknown", True: "shared", False: "unreachable"}[answers]
 
     def count(self, client: str) -> dict[str, str]:
         """Count one request of a client, and return the header fields that tell what is left.

@@ -77,9 +77,16 @@ def cached(response: Response, expires_at: float, *, shared: bool = True) -> Res
 
 
 def sealed(
-    response: Response, cors: Mapping[str, str], *, is_https: bool, environ: WSGIEnvironment
+    response: Response,
+    cors: Mapping[str, str],
+    *,
+    deployment: str,
+    is_https: bool,
+    environ: WSGIEnvironment,
 ) -> Response:
     """Return an answer with what all of them carry, as one that does not wait for the body.
+
+    deployment: the source and the revision that answer, so that two of them are told apart.
 
     functions-framework reads the rest of the body into memory before it sends an answer, unless the
     answer is a stream; so all of them are.
@@ -91,6 +98,7 @@ def sealed(
             response.headers[name] = value
     response.headers.setdefault("Cache-Control", "no-store")
     response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Deployment"] = deployment
     if is_https:
         response.headers["Strict-Transport-Security"] = f"max-age={HSTS_MAX_AGE_S}"
     response.response = _then_discard(response.get_data(), environ)

@@ -32,6 +32,7 @@ LONGEST_FIRST = (
     "test_browser_element.py",
     "test_browser_demo.py",
     "test_deploy.py",
+    "test_deploy_gcloud.py",
 )
 
 

@@ -60,13 +60,15 @@ def serve(
     source: Path = ROOT,
     python: Path | str = sys.executable,
     program: Sequence[str] = FRAMEWORK,
+    port: int | None = None,
 ) -> Iterator[FunctionServer]:
     """Run the function until the block ends.
 
     folder: takes its shares and its log; env: settings beside the defaults; source: what to run;
     python: of the environment to run it in; program: FRAMEWORK or SCRIPTS_SERVE.
+    python: of the environment to run it in; port: to listen on, any free one by default.
     """
-    port = free_port()
+    port = port or free_port()
     log = folder / "function.log"
     with log.open("wb") as stream:
         process = start(port, folder, env or {}, source, stream, python, program)

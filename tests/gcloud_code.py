@@ -83,4 +83,4 @@ def run(program: str, folder: Path, **question: object) -> Any:  # noqa: ANN401 
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return json.loads(done.stdout.splitlines()[-1])  # before it, what gcloud's own writer printed

@@ -29,6 +29,23 @@ def test_an_empty_environment_gives_the_documented_defaults() -> None:
     assert settings.image.background_color == (255, 255, 255)
 
 
+def test_every_variable_is_known_with_its_text_its_value_and_whether_it_was_set() -> None:
+    variables = load_settings({"SHARE_TTL_HOURS": " 12.0 ", "STORE_NAME": ""}).variables
+    hours, store = variables["SHARE_TTL_HOURS"], variables["STORE_NAME"]
+    assert (hours.text, hours.value, hours.is_set) == ("12.0", timedelta(hours=12), True)
+    assert (store.text, store.is_set) == ("", False)
+    table = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    listed = {name for name in variables if f"`{name}`" in table}
+    assert set(variables) - listed == {"THREADS"}  # the host's own, which deploy sets
+
+
+def test_of_a_secret_only_whether_it_is_set_is_shown() -> None:
+    uri = {"RATE_LIMIT_STORAGE_URI": "redis://:hunter2@10.0.0.3:6379"}
+    assert load_settings(uri).variables["RATE_LIMIT_STORAGE_URI"].shown is True
+    assert load_settings({}).variables["RATE_LIMIT_STORAGE_URI"].shown is False
+    assert "hunter2" not in repr(load_settings(uri))
+
+
 def test_the_limits_of_the_replaced_endpoint_are_three_settings_away() -> None:
     settings = load_settings(
         {"MAX_UPLOAD_MB": "5", "MAX_INPUT_SIDE_PX": "2000", "INPUT_FORMATS": "jpeg, png"}

@@ -7,6 +7,7 @@ understands the commands is asked of its own code.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -16,6 +17,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from email.message import Message
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -24,6 +26,7 @@ import pytest
 from function_server import FunctionServer, serve
 from gcloud_code import refused
 from gcs_server import running_gcs_server
+from PIL import ExifTags, Image
 
 import deployed
 from serving.forms import UPLOAD_TIMEOUT_S
@@ -33,8 +36,9 @@ sys.path.append(str(Path(__file__).parents[1] / "scripts"))
 import checks
 import deployment
 import diagnosis
+import http_client
 import probe
-import share_checks
+from gcloud_failures import explained
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,16 +62,102 @@ with calls.open("a") as file:
     file.write(json.dumps(sys.argv[1:]) + "\\n")
 arguments = " ".join(sys.argv[1:])
 exists = os.environ.get("EXISTS")
+if arguments.startswith(os.environ.get("FAILS", "nothing at all")):
+    print(os.environ.get("SAYS", ""), file=sys.stderr)
+    sys.exit(7)
 if " describe " in f" {{arguments}} ":
     sys.exit(0 if exists else 1)
+if arguments.startswith("storage buckets list"):
+    print(os.environ.get("BUCKETS", "[]"))
+if arguments.startswith("storage ls"):
+    print(os.environ.get("OBJECTS", ""))
 if arguments.startswith("run services list"):
     deployed = " deploy " in calls.read_text().replace('"', " ")
     traffic = [dict(percent=100, revisionName="share-image-00041-abc")]
-    status = dict(url=os.environ["SERVICE_URL"], traffic=traffic)
+    status = dict(url=os.environ.get("SERVICE_URL", ""), traffic=traffic)
     print(json.dumps([dict(status=status)] if exists or deployed else []))
-if arguments.startswith(os.environ.get("FAILS", "nothing at all")):
-    sys.exit(7)
 """
+
+# What gcloud says, as people whose deploys failed have reported it.
+WHY_GCLOUD_FAILS = [
+    (
+        (
+            "OperationError: code=3, message=Could not create or update Cloud Run service "
+            "share-image, Container Healthcheck failed. Revision 'share-image-00042-gom' is not "
+            "ready and cannot serve traffic. The user-provided container failed to start and "
+            "listen on the port defined provided by the PORT=8080 environment variable within the "
+            "allocated timeout."
+        ),
+        "the health check failed",
+        "mend what the log names, then scripts/deploy",
+    ),
+    (
+        (
+            "OperationError: code=3, message=Build failed with status: FAILURE and message: "
+            "installing pip dependencies. For more details see the logs at https://console.cloud."
+            "google.com/cloud-build/builds;region=europe-west1/1?project=1."
+        ),
+        "the build failed",
+        "mend what the log names, then scripts/deploy",
+    ),
+    (
+        (
+            "OperationError: code=3, message=Build failed with status: FAILURE. Could not build "
+            "the function due to a missing permission on the build service account. If you didn't "
+            "revoke that permission explicitly, this could be caused by a change in the "
+            "organization policies."
+        ),
+        "the build account may not build",
+        "--role=roles/cloudbuild.builds.builder",
+    ),
+    (
+        (
+            "HttpException: One or more users named in the policy do not belong to a permitted "
+            "customer,  perhaps due to an organization policy."
+        ),
+        "an organisation policy forbids it",
+        "to except project my-project",
+    ),
+    (
+        (
+            "INVALID_ARGUMENT: Could not create Cloud Run service share-image. spec.template.spec."
+            "containers.resources.limits.cpu: Invalid value specified for cpu. For the specified "
+            "value, maxScale may not exceed 5."
+        ),
+        "a quota of project my-project",
+        "lower MAX_INSTANCES",
+    ),
+    (
+        (
+            "OperationError: code=7, message=Build Failed: Cloud Build API has not been used in "
+            "project 626602103021 before or it is disabled. Enable it by visiting https://x/y"
+        ),
+        "an API is not enabled",
+        "scripts/setup-bucket",
+    ),
+    (
+        (
+            "PERMISSION_DENIED: Permission 'cloudfunctions.functions.create' denied on 'projects/"
+            "my-project/locations/europe-west1/functions/share-image'"
+        ),
+        "lacks a permission",
+        "ask an owner of project my-project",
+    ),
+    (
+        (
+            "You do not currently have an active account selected.\nPlease run:\n\n  $ gcloud auth "
+            "login"
+        ),
+        "nobody is logged in",
+        "gcloud auth login",
+    ),
+    ("something new", "gcloud says it above", "the same command again"),
+]
+GCLOUD_SAYS = [says for says, _, _ in WHY_GCLOUD_FAILS]
+LS = ["storage", "ls", "gs://my-shares"]
+
+# A bucket that setup-bucket made, as gcloud lists it.
+OURS = {"name": "my-shares", "labels": {"made-by": "share-image"}}
 
 
 @dataclass(slots=True)
@@ -92,7 +182,7 @@ class Project:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=180,
         )
 
     def git(self, *arguments: str) -> str:
@@ -121,6 +211,7 @@ def make_project(folder: Path) -> Project:
     shutil.copytree(
         ROOT / "scripts", tree / "scripts", ignore=shutil.ignore_patterns("__pycache__")
     )
+    (tree / ".venv").symlink_to(sys.prefix)  # warm: what deploy rehearses in
     programs = folder / "bin"
     programs.mkdir()
     (programs / "gcloud").write_text(GCLOUD.format(python=sys.executable), encoding="utf-8")
@@ -143,7 +234,7 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Project:
 def project(pristine: Project, tmp_path: Path) -> Project:
     """A project of the test's own."""
     tree = tmp_path / "tree"
-    shutil.copytree(pristine.folder, tree)
+    shutil.copytree(pristine.folder, tree, symlinks=True)
     return Project(tree, pristine.path)
 
 
@@ -184,13 +275,16 @@ def printed(output: str) -> list[list[str]]:
 def test_setup_creates_what_is_missing_and_brings_the_rest_to_its_state(
     project: Project, exists: str
 ) -> None:
-    project.env["EXISTS"] = exists
+    project.env |= {"EXISTS": exists, "BUCKETS": json.dumps([OURS] if exists else [])}
     for _ in range(2):  # and once more
         assert project.run("setup-bucket").returncode == 0
     created = [call for call in project.calls if "create" in call]
     assert len(created) == (0 if exists else 6)
     (update, _) = [call for call in project.calls if call[:3] == ["storage", "buckets", "update"]]
-    wanted = {"--uniform-bucket-level-access", "--public-access-prevention", "--clear-soft-delete"}
+    wanted = {
+        *("--uniform-bucket-level-access", "--public-access-prevention", "--clear-soft-delete"),
+        "--update-labels=made-by=share-image",
+    }
     assert wanted <= set(update)
     assert update[3] == "gs://my-shares"
 
@@ -247,6 +341,54 @@ def test_a_setup_that_fails_stops_with_the_status_of_gcloud(project: Project) ->
     assert not any("update" in call and "buckets" in call for call in project.calls)
 
 
+IN_USE = {
+    "name": "my-shares",
+    "versioning_enabled": True,
+    "uniform_bucket_level_access": True,
+    "soft_delete_policy": {"retentionDurationSeconds": "2592000"},
+    "lifecycle_config": {"rule": [{"action": {"type": "Delete"}, "condition": {"age": 400}}]},
+}
+
+
+def test_a_bucket_in_use_is_refused_with_what_would_change(project: Project) -> None:
+    project.env |= {"BUCKETS": json.dumps([IN_USE]), "OBJECTS": "gs://my-shares/a", "EXISTS": "1"}
+    done = project.run("setup-bucket")
+    assert done.returncode == 2
+    assert [call[:3] for call in project.calls] == [["storage", "buckets", "list"], [*LS]]
+    for line in (
+        "was not made by scripts/setup-bucket",
+        "It is not empty.",
+        '  soft delete: "30 days" -> "0 days"',
+        "  versioning: true -> false",
+        '  lifecycle: {"rule": [{"action": {"type": "Delete"}, "condition": {"age": 400}}]} -> ',
+        "scripts/setup-bucket --adopt",
+    ):
+        assert line in done.stderr
+    assert "uniform" not in done.stderr
+
+
+def test_a_bucket_that_is_adopted_is_changed_and_says_so(project: Project) -> None:
+    project.env |= {"BUCKETS": json.dumps([IN_USE]), "EXISTS": "1"}
+    done = project.run("setup-bucket", "--adopt")
+    assert done.returncode == 0, done.stderr
+    assert "  versioning: true -> false" in done.stdout
+    assert any(call[:3] == ["storage", "buckets", "update"] for call in project.calls)
+
+
+def test_a_bucket_of_another_project_is_refused(project: Project) -> None:
+    project.env |= {"EXISTS": "1", "OBJECTS": "[]"}
+    gcloud_describes = GCLOUD.replace("sys.exit(0 if exists else 1)", "print('{{}}'); sys.exit(0)")
+    own = project.folder.parent / "bin"
+    own.mkdir()
+    (own / "gcloud").write_text(gcloud_describes.format(python=sys.executable), encoding="utf-8")
+    (own / "gcloud").chmod(0o755)
+    project.path = f"{own}{os.pathsep}{project.path}"
+    done = project.run("setup-bucket")
+    assert done.returncode == 2
+    assert "It belongs to another project than my-project." in done.stderr
+    assert not any("update" in call for call in project.calls)
+
+
 # deploy
 
 
@@ -283,7 +425,7 @@ def test_a_later_deploy_is_done_once_and_names_the_revision_to_go_back_to(
 
 @pytest.mark.slow
 def test_a_deploy_that_verifies_exits_with_0(project: Project, tmp_path: Path) -> None:
-    env = {"ALLOWED_ORIGINS": SETTINGS["ALLOWED_ORIGINS"], "GCS_BUCKET_NAME": "my-shares"}
+    env = {n: v for n, v in SETTINGS.items() if n not in {"PROJECT_ID", "REGION"}}
     with running_gcs_server() as gcs:
         env["STORAGE_EMULATOR_HOST"] = gcs.endpoint
         gcs.make_bucket("my-shares")
@@ -376,6 +518,19 @@ def test_settings_that_would_not_work_are_refused_before_anything_is_run(
     assert said in done.stderr
 
 
+def test_what_is_expected_is_said_in_words(project: Project) -> None:
+    project.set(**{**SETTINGS, "REGION": "Europe", "FUNCTION_NAME": "x"})
+    said = project.run("deploy").stderr
+    assert "REGION: found 'Europe', expected a region, such as europe-west1" in said
+    assert "[a-z]" not in said
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path: Path) -> None:
+    path = tmp_path / "deploy.env"
+    path.write_bytes(b"\xef\xbb\xbfREGION=europe-west1\n")
+    assert deployment.read_settings(path) == {"REGION": "europe-west1"}
+
+
 def test_a_missing_settings_file_is_explained(project: Project) -> None:
     (project.folder / "deploy.env").unlink()
     for command in ("deploy", "setup-bucket"):
@@ -410,10 +565,96 @@ def test_after_a_rollback_the_next_deploy_serves_again(project: Project) -> None
 
 
 def test_a_deploy_that_fails_stops_before_it_is_verified(project: Project) -> None:
-    project.env |= {"FAILS": "functions deploy", "SERVICE_URL": "http://127.0.0.1:1"}
+    project.env |= {"FAILS": "functions deploy", "SERVICE_URL": "http://127.0.0.1:1", "EXISTS": "1"}
     done = project.run("deploy")
     assert done.returncode == 7
     assert "verify" not in done.stdout
+    assert "Revision share-image-00041-abc still serves" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("says", "cause", "mend"),
+    WHY_GCLOUD_FAILS,
+)
+def test_why_gcloud_failed_is_said_with_the_log_and_the_mend(
+    project: Project, says: str, cause: str, mend: str
+) -> None:
+    project.env |= {"FAILS": "functions deploy", "SAYS": f"ERROR: (gcloud.functions.deploy) {says}"}
+    done = project.run("deploy")
+    assert done.returncode == 7
+    assert says in done.stderr
+    lines = {line.partition(":")[0]: line for line in done.stderr.splitlines()[-4:]}
+    assert cause in lines["cause"]
+    assert "gcloud " in lines["log"]
+    assert mend in lines["mend"]
+    assert done.stderr.endswith("Nothing serves yet.\n")
+
+
+def test_a_missing_secret_is_asked_for_once_and_explained(project: Project) -> None:
+    project.set(**SETTINGS, RATE_LIMIT_STORAGE_URI="secret:limits")
+    project.env |= {
+        "FAILS": "secrets",
+        "SAYS": "ERROR: (gcloud.secrets.add-iam-policy-binding) NOT_FOUND: Secret "
+        "[projects/1/secrets/limits] not found.",
+    }
+    done = project.run("setup-bucket")
+    assert done.returncode == 7
+    assert len([call for call in project.calls if call[0] == "secrets"]) == 1
+    assert "gcloud secrets create" in done.stderr
+
+
+def test_a_plain_variable_that_becomes_a_secret_is_removed_first(project: Project) -> None:
+    project.set(**SETTINGS, CONTACT_URL="secret:contact")
+    call = printed(project.run("deploy", "--dry-run").stdout)[1]
+    assert flags(call)["--remove-env-vars"] == "CONTACT_URL"
+
+
+def test_without_gcloud_it_says_where_to_get_it(project: Project, tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    for name in ("git", "sh", "dirname", "cmp", "mkdir", "env"):
+        (tmp_path / "bin" / name).symlink_to(str(shutil.which(name)))
+    project.path = str(tmp_path / "bin")
+    for command in ("deploy", "setup-bucket"):
+        done = project.run(command)
+        assert done.returncode == 2, done.stderr
+        assert "gcloud is not on the PATH" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_gcloud_is_told_to_heed_the_ignore_file_whatever_its_own_settings_say(
+    project: Project,
+) -> None:
+    project.env["CLOUDSDK_GCLOUDIGNORE_ENABLED"] = "false"
+    heard = project.folder.parent / "heard"
+    own = project.folder.parent / "bin"
+    own.mkdir()
+    (own / "gcloud").write_text(
+        f"#!/bin/sh\nprintf %s \"$CLOUDSDK_GCLOUDIGNORE_ENABLED\" >'{heard}'\n", encoding="utf-8"
+    )
+    (own / "gcloud").chmod(0o755)
+    project.path = f"{own}{os.pathsep}{os.environ['PATH']}"
+    project.run("deploy")
+    assert heard.read_text(encoding="utf-8") == "true"
+
+
+# rehearsal
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("shares.py", "import no_such_package\n", "No module named 'no_such_package'"),
+        (".gcloudignore", "/*\n!/main.py\n!/requirements.txt\n!.\n", "No module named 'process'"),
+    ],
+)
+def test_what_would_not_start_is_named_before_anything_is_built(
+    project: Project, name: str, text: str, said: str
+) -> None:
+    (project.folder / name).write_text(text, encoding="utf-8")
+    done = project.run("deploy", "--dirty")
+    assert (done.returncode, project.calls) == (2, [])
+    assert said in done.stderr
+    assert "Nothing was deployed" in done.stderr
 
 
 @pytest.mark.parametrize("command", ["deploy", "setup-bucket"])
@@ -447,18 +688,42 @@ def test_the_real_settings_file_is_committed_by_nobody_and_not_uploaded(project:
 
 
 def test_shares_that_are_slow_even_when_warm_fail() -> None:
+    health = http_client.Answer(200, Message(), b"{}", 0.1)
     run = checks.Run(
-        client=probe.Client("http://localhost", timeout_s=1),
+        client=http_client.Client("http://localhost", timeout_s=1),
         expected={},
         why=diagnosis.Diagnosis("http://localhost", {}),
+        health={"status": "ok"},
+        answers={"GET /health": health},
         shares=[{"processing_time": 3.0}] * 2,
         seconds=[4.0, 3.01],
     )
+    (latency,) = [check for check in checks.CHECKS if check.name == "latency"]
     with pytest.raises(diagnosis.Failed) as caught:
-        share_checks.latency(run)
+        latency.prove(run)
     assert "little processor" in caught.value.cause
     run.seconds = [9.0, 2.9]
-    assert share_checks.latency(run).startswith("9000, 2900 ms")
+    assert latency.prove(run).startswith("9000, 2900 ms")
+
+
+def test_what_is_posted_carries_a_marker_wherever_files_carry_more_than_pixels() -> None:
+    picture, marker = probe.photo_png(), probe.MARKER
+    image = Image.open(io.BytesIO(picture))
+    image.load()
+    assert image.info["Comment"] == marker
+    assert image.getexif()[ExifTags.Base.ImageDescription] == marker
+    assert picture.endswith(marker.encode())
+    _, form = probe.share_form(picture, "email")
+    assert f'filename="{marker}.png"'.encode() in form
+    assert form.count(marker.encode()) == 4
+
+
+def test_the_documentation_names_every_check_and_what_it_says() -> None:
+    page = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+    table = page.partition("### What it says to each failure")[2].partition("\n## ")[0]
+    cells = [line.split(" | ")[1] for line in table.splitlines() if line.startswith("| ")][1:]
+    named = {name for cell in cells for name in re.findall(r"`([a-z]+)`", cell)}
+    assert named == {check.name for check in checks.CHECKS}
 
 
 # gcloud understands what is written down
@@ -483,12 +748,14 @@ def commands_that_are_advised() -> list[list[str]]:
     target = deployment.Deployment.of(SETTINGS)
     deploy = SimpleNamespace(**runpy.run_path(str(ROOT / "scripts/deploy"), run_name="deploy"))
     advice = [
-        *(why.log, why.to_latest, why.make_public, why.unreachable(OSError()).mend),
+        *(why.commands[name] for name in ("log", "to_latest", "make_public", "own_url")),
+        *(line.split(":", 1)[1] for says in GCLOUD_SAYS for line in explained(says, target)[1:]),
         *deploy.rollback(target, deploy.Service(revision="r-00001-abc"), cloud_run=False),
         *deploy.rollback(target, deploy.Service(), cloud_run=False),
         *deploy.rollback(target, deploy.Service(), cloud_run=True),
     ]
-    return [shlex.split(line) for line in advice if line.strip().startswith("gcloud ")]
+    commands = [shlex.split(line) for line in advice if line.strip().startswith("gcloud ")]
+    return [command for command in commands if command[1] != "auth"]  # needs no account: it runs
 
 
 @pytest.mark.slow
@@ -501,7 +768,7 @@ def test_gcloud_understands_every_command_of_the_scripts(project: Project, tmp_p
     ]
     advised = commands_that_are_advised()
     assert len(commands) >= 15
-    assert len(advised) == 7
+    assert len(advised) >= 14
     assert refused([*(["gcloud", *c] for c in commands), *advised], tmp_path) == []
 
 

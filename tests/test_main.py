@@ -387,7 +387,7 @@ def test_health_says_what_runs_and_how(client: FlaskClient) -> None:
     health = client.get("/health").get_json()
     assert health["status"] == "ok"
     assert (health["storage"]["backend"], health["storage"]["ready"]) == ("local", True)
-    assert health["rate_limit"] == {"shared": False, "answers": None}
+    assert health["rate_limit"] == "memory"
     assert len(health["source"]) == 64
     assert health["storage_state"] == {
         "last_success_at": None,
@@ -397,6 +397,44 @@ def test_health_says_what_runs_and_how(client: FlaskClient) -> None:
     }
     assert {"main.py", "openapi.json", "requirements.txt"} <= set(health["source_files"])
     assert not [n for n in health["source_files"] if n.startswith(("tests", "scripts", "."))]
+
+
+def test_health_shows_every_setting_and_of_secrets_whether_they_are_set(
+    make_client: MakeClient, client: FlaskClient
+) -> None:
+    told = make_client(STORE_NAME="Paws", RATE_LIMIT_STORAGE_URI="redis://:hunter2@127.0.0.1:1")
+    answer = told.get("/health")
+    settings = answer.get_json()["settings"]
+    assert {"GCS_BUCKET_NAME", "WATERMARK_TEXT", "THREADS", "DEMO_PAGE"} <= set(settings)
+    assert settings["STORE_NAME"] == "Paws"
+    assert settings["SHARE_TTL_HOURS"] == "24"
+    assert settings["RATE_LIMIT_STORAGE_URI"] is True
+    assert b"hunter2" not in answer.data
+    assert answer.get_json()["rate_limit"] == "unknown"
+    assert told.post(SHARE).status_code == 422  # counted
+    assert told.get("/health").get_json()["rate_limit"] == "unreachable"
+    assert client.get("/health").get_json()["rate_limit"] == "memory"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        *(("GET", "/health", 200), ("HEAD", "/health", 200), ("GET", "/nothing", 404)),
+        *(("POST", SHARE, 422), ("OPTIONS", SHARE, 204), ("PUT", SHARE, 405)),
+        *(("GET", "/robots.txt", 404), ("GET", "//x", 404)),
+    ],
+)
+def test_every_answer_carries_the_source_and_the_revision(
+    make_client: MakeClient, method: str, path: str, status: int
+) -> None:
+    client = make_client(
+        K_SERVICE="share-image", K_REVISION="share-image-00042-abc", GCS_BUCKET_NAME="shares-test"
+    )
+    health = client.get("/health").get_json()
+    assert health["revision"] == "share-image-00042-abc"
+    answer = client.open(path, method=method)
+    assert answer.status_code == status
+    assert answer.headers["Deployment"] == f"{health['source'][:12]} share-image-00042-abc"
 
 
 def test_the_contract_is_served_as_it_is(client: FlaskClient) -> None:

@@ -80,6 +80,7 @@ class TestRateLimiter:
 
     def test_it_tells_whether_the_shared_storage_answered_last_time(self) -> None:
         limiter = RateLimiter("2/hour", f"redis://127.0.0.1:{free_port()}")
-        assert limiter.health() == {"shared": True, "answers": None}
+        assert limiter.state == "unknown"
         limiter.warm_up()
-        assert limiter.health() == {"shared": True, "answers": False}
+        assert limiter.state == "unreachable"
+        assert RateLimiter("2/hour", "memory://").state == "memory"

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 from function_server import serve
-from test_source import ask_gcloud
+from test_deployed import ask_gcloud
 
 import deployed
 
