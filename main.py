@@ -7,6 +7,7 @@
         ├── page            what a visitor sees
         ├── picture, card   what was stored
         ├── asset           the browser client, and the demo page
+        ├── texts           what the client says, in a language
         ├── health          what runs, and how it is configured
         ├── openapi         the contract
         └── _preflight      CORS
@@ -110,7 +111,8 @@ class Service:
             except Exception:  # noqa: BLE001 - what escapes here, the framework answers in HTML
                 note(exception=traceback.format_exc())
                 response = self._error(request, visit, ShareImageError())
-            cors = self._origins.headers(visit.origin, visit.own_origins)
+            is_for_all = "Access-Control-Allow-Origin" in response.headers
+            cors = {} if is_for_all else self._origins.headers(visit.origin, visit.own_origins)
             is_https = visit.base_url.startswith("https:")
             sealed(response, cors, is_https=is_https, environ=request.environ)
             self._write_line(request, response, line, time.perf_counter() - started)
@@ -172,6 +174,10 @@ class Service:
     def asset(self, request: Request, _visit: Visit) -> Response:
         """Answer GET and HEAD for a file of web/: the browser client, and the demo page at /."""
         return self._assets.response(request, request.path.lstrip("/") or DEMO)
+
+    def texts(self, request: Request, _visit: Visit, tag: str) -> Response:
+        """Answer GET and HEAD /texts/{tag}.json: what the browser client says in a language."""
+        return self._assets.texts(request, tag)
 
     def health(self, _request: Request, _visit: Visit) -> Response:
         """Answer GET /health: what runs and how it is configured; calls nothing."""
@@ -299,6 +305,9 @@ ROUTES = Map(
         Rule("/s/<share_id>/card.jpg", endpoint=Service.card, methods=["GET"]),
         Rule("/", endpoint=Service.asset, methods=["GET"]),
         Rule("/share-image.js", endpoint=Service.asset, methods=["GET"]),
+        Rule("/share-image.js.map", endpoint=Service.asset, methods=["GET"]),
+        Rule("/share-image.d.ts", endpoint=Service.asset, methods=["GET"]),
+        Rule("/texts/<tag>.json", endpoint=Service.texts, methods=["GET"]),
         Rule("/demo.css", endpoint=Service.asset, methods=["GET"]),
         Rule("/demo.js", endpoint=Service.asset, methods=["GET"]),
         Rule("/health", endpoint=Service.health, methods=["GET"]),

@@ -32,6 +32,7 @@ ORDER = (
     "answers",
     "pages",
     "assets",
+    "texts",
     "shares",
     "uploads",
     *PIXELS,

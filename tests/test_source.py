@@ -27,6 +27,7 @@ PROGRAM = [
     "source.py",
     "templates/page.html",
     "templates/parts/button.html",
+    "texts/de.json",
     "web/img/logo.svg",
     "web/index.html",
     "web/share-image.js",
@@ -72,6 +73,7 @@ OTHERS = [
     "web/.DS_Store",
     "web/img/.env",
     "web/old.pyc",
+    "web/package.json",
 ]
 
 
@@ -212,6 +214,7 @@ def test_this_tree_deploys_its_modules_and_no_development_file() -> None:
     assert {name.partition("/")[0] for name in deployed if "/" in name} <= {
         "fonts",
         "templates",
+        "texts",
         "web",
     }
 
