@@ -7,6 +7,7 @@
         ├── page            what a visitor sees
         ├── picture, card   what was stored
         ├── asset           the browser client, and the demo page
+        ├── texts           what the client says, in a language
         ├── health          what runs, and how it is configured
         ├── openapi         the contract
         └── _preflight      CORS
@@ -132,7 +133,8 @@ class Service:
         with request_line() as line:
             visit = Visit.of(request, self._settings)
             response = self._answer(request, visit)
-            cors = self._origins.headers(visit.origin, visit.own_origins)
+            is_for_all = "Access-Control-Allow-Origin" in response.headers
+            cors = {} if is_for_all else self._origins.headers(visit.origin, visit.own_origins)
             is_https = visit.base_url.startswith("https:")
             sealed(
                 response,
@@ -206,6 +208,10 @@ class Service:
     def asset(self, request: Request, _visit: Visit) -> Response:
         """Answer GET and HEAD for a file of web/: the browser client, and the demo page at /."""
         return self._assets.response(request, request.path.lstrip("/") or DEMO)
+
+    def texts(self, request: Request, _visit: Visit, tag: str) -> Response:
+        """Answer GET and HEAD /texts/{tag}.json: what the browser client says in a language."""
+        return self._assets.texts(request, tag)
 
     def health(self, _request: Request, _visit: Visit) -> Response:
         """Answer GET /health: what runs, how it is configured, what of it works; calls nothing."""
@@ -351,6 +357,9 @@ ROUTES = Map(
         Rule(links.CARD.format(share_id="<share_id>"), endpoint=Service.card, methods=["GET"]),
         Rule("/", endpoint=Service.asset, methods=["GET"]),
         Rule("/share-image.js", endpoint=Service.asset, methods=["GET"]),
+        Rule("/share-image.js.map", endpoint=Service.asset, methods=["GET"]),
+        Rule("/share-image.d.ts", endpoint=Service.asset, methods=["GET"]),
+        Rule("/texts/<tag>.json", endpoint=Service.texts, methods=["GET"]),
         Rule("/demo.css", endpoint=Service.asset, methods=["GET"]),
         Rule("/demo.js", endpoint=Service.asset, methods=["GET"]),
         Rule("/health", endpoint=Service.health, methods=["GET"]),

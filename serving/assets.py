@@ -1,14 +1,19 @@
-"""The files of web/: the browser client, and the demo page.
+"""The files of web/: the browser client with its texts and types, and the demo page.
 
-Read once at start and compressed then, so that an answer is a look-up. No file has a version in its
-name: browsers ask again, and are told by ETag that nothing changed.
+Read once at start, and compressed when the first one asks. No file has a version in its
+name: browsers ask again, and are told by ETag that nothing changed. Pages of every origin may read
+them: a page that may not share has to be able to say so.
+
+scripts/minify makes what is served as the client, and its source map, of share-image.js.
 """
 
 from __future__ import annotations
 
 import gzip
 import hashlib
+import json
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +21,8 @@ from flask import Response
 
 from errors import NotFound
 from serving.conditional import conditional
+from serving.cors import EVERY_ORIGIN
+from serving.languages import languages, pick
 
 if TYPE_CHECKING:
     from flask import Request
@@ -25,10 +32,20 @@ WEB = Path(__file__).parents[1] / "web"
 CLIENT = "share-image.js"
 DEMO = "demo.html"
 
+# What is served, by what holds it.
+_CLIENT_FILES = {
+    CLIENT: "share-image.min.js",
+    "share-image.js.map": "share-image.min.js.map",
+    "share-image.d.ts": "share-image.d.ts",
+}
+_DEMO_FILES = {name: name for name in (DEMO, "demo.css", "demo.js")}
+
 _CONTENT_TYPES = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",  # RFC 9239
+    ".map": "application/json",
+    ".ts": "text/plain; charset=utf-8",  # there is no media type for TypeScript
 }
 # A shop loads the client with every page: it is used at once, and renewed for the next time.
 _CLIENT_CACHE_CONTROL = "public, max-age=300, stale-while-revalidate=86400"
@@ -39,7 +56,7 @@ _DEMO_CONTENT_SECURITY_POLICY = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Asset:
     """One file, as it is sent: plain and gzipped, each with an ETag of its own.
 
@@ -47,28 +64,34 @@ class Asset:
     """
 
     plain: bytes = field(repr=False)
-    zipped: bytes = field(repr=False)
     etag: str
     content_type: str
 
     @classmethod
-    def of(cls, path: Path) -> Asset:
-        """Return the asset that a file holds."""
-        plain = path.read_bytes()
+    def of(cls, plain: bytes, content_type: str) -> Asset:
+        """Return the asset that these bytes are."""
         return cls(
             plain=plain,
-            zipped=gzip.compress(plain, mtime=0),  # the same bytes in every instance
             etag=hashlib.sha256(plain).hexdigest()[:32],
-            content_type=_CONTENT_TYPES[path.suffix],
+            content_type=content_type,
         )
+
+    @cached_property
+    def zipped(self) -> bytes:
+        """The same bytes in every instance."""
+        return gzip.compress(self.plain, mtime=0)
 
 
 class Assets:
-    """The files of web/, by name."""
+    """The files of web/ by the names they are served under, and the client's texts by language."""
 
     def __init__(self, *, demo_page: bool, folder: Path = WEB) -> None:
-        names = {path.name for path in folder.iterdir()} if demo_page else {CLIENT}
-        self._assets = {name: Asset.of(folder / name) for name in names}
+        files = _CLIENT_FILES | (_DEMO_FILES if demo_page else {})
+        self._assets = {name: _read(folder / file) for name, file in files.items()}
+        self._texts = {
+            texts.tag: Asset.of(json.dumps(texts.client).encode(), "application/json")
+            for texts in languages().values()
+        }
 
     def response(self, request: Request, name: str) -> Response:
         """Return the answer to GET or HEAD for a file: conditional, gzipped where that is accepted.
@@ -78,23 +101,42 @@ class Assets:
         asset = self._assets.get(name)
         if asset is None:
             raise NotFound("no such file, or DEMO_PAGE is off")
-        zipped = _accepts_gzip(request)
-        response = Response(
-            asset.zipped if zipped else asset.plain, content_type=asset.content_type
-        )
-        if zipped:
-            response.headers["Content-Encoding"] = "gzip"
-        response.headers["Vary"] = "Accept-Encoding"
-        is_client = name == CLIENT
-        response.headers["Cache-Control"] = (
-            _CLIENT_CACHE_CONTROL if is_client else _DEMO_CACHE_CONTROL
-        )
+        response = _response(request, asset, _CLIENT_CACHE_CONTROL)
+        if name in _DEMO_FILES:
+            response.headers["Cache-Control"] = _DEMO_CACHE_CONTROL
+        if name == CLIENT:  # in its header, not at its end: browsers ask when a console is open
+            response.headers["SourceMap"] = "share-image.js.map"
         if name == DEMO:
             response.headers["Content-Security-Policy"] = _DEMO_CONTENT_SECURITY_POLICY
             response.headers["Referrer-Policy"] = "strict-origin-when-cross-origin"
             response.headers["X-Robots-Tag"] = "noindex"
-        response.set_etag(f"{asset.etag}-gzip" if zipped else asset.etag)
-        return conditional(response, request)
+        return response
+
+    def texts(self, request: Request, tag: str) -> Response:
+        """Return the answer to GET or HEAD for the client's texts in a language, or the nearest.
+
+        tag: a BCP 47 tag; one that is malformed or unknown is answered in the default language.
+        """
+        found = pick(tag).tag
+        response = _response(request, self._texts[found], _CLIENT_CACHE_CONTROL)
+        response.headers["Content-Language"] = found
+        return response
+
+
+def _read(path: Path) -> Asset:
+    return Asset.of(path.read_bytes(), _CONTENT_TYPES[path.suffix])
+
+
+def _response(request: Request, asset: Asset, cache_control: str) -> Response:
+    zipped = _accepts_gzip(request)
+    response = Response(asset.zipped if zipped else asset.plain, content_type=asset.content_type)
+    if zipped:
+        response.headers["Content-Encoding"] = "gzip"
+    response.headers["Vary"] = "Accept-Encoding"
+    response.headers["Cache-Control"] = cache_control
+    response.headers.update(EVERY_ORIGIN)
+    response.set_etag(f"{asset.etag}-gzip" if zipped else asset.etag)
+    return conditional(response, request)
 
 
 def _accepts_gzip(request: Request) -> bool:

@@ -11,8 +11,17 @@ from dataclasses import dataclass
 from errors import OriginNotAllowed
 
 PREFLIGHT_MAX_AGE_S = 3600
-ALLOWED_HEADERS = "Authorization, Content-Type, Idempotency-Key"
+# The last three are what Dropzone and the pages written for the replaced endpoint send.
+ALLOWED_HEADERS = (
+    "Authorization, Content-Type, Idempotency-Key, Cache-Control, X-Requested-With, X-Session-ID"
+)
 EXPOSED_HEADERS = "Content-Length, Date, ETag, RateLimit, RateLimit-Policy, Retry-After"
+
+# What every page may read; nothing of it depends on who asks.
+EVERY_ORIGIN = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Expose-Headers": EXPOSED_HEADERS,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +65,18 @@ class Origins:
     def headers(self, origin: str | None, own_origins: tuple[str, ...]) -> dict[str, str]:
         """Return the CORS header fields of any answer to this origin.
 
+        A page that is named may send credentials, as it might to the replaced endpoint: some
+        uploaders always do. Nothing here reads them.
         Source: https://fetch.spec.whatwg.org/#http-responses
         """
         if self.open_to_all:
-            return {
-                "Access-Control-Allow-Origin": "*",
-                "Access-Control-Expose-Headers": EXPOSED_HEADERS,
-            }
+            return EVERY_ORIGIN
         if origin is None or not self.allow(origin, own_origins):
             return {"Vary": "Origin"}
-        return {
-            "Access-Control-Allow-Origin": origin,
-            "Access-Control-Expose-Headers": EXPOSED_HEADERS,
-            "Vary": "Origin",
-        }
+        headers = EVERY_ORIGIN | {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
+        if self._compiled.fullmatch(origin):
+            headers["Access-Control-Allow-Credentials"] = "true"
+        return headers
 
 
 def preflight_headers(methods: str) -> dict[str, str]:

@@ -27,6 +27,7 @@ LONGEST_FIRST = (
     "test_verify.py",
     "test_resilience.py",
     "test_browser_client.py",
+    "test_browser_theme.py",
     "test_storage.py",
     "test_objects.py",
     "test_browser_element.py",

@@ -16,12 +16,15 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 from function_server import ROOT
 from werkzeug.formparser import parse_form_data
+
+from serving.languages import pick
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -48,8 +51,10 @@ CONTENT_SECURITY_POLICY = (
     "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'"
 )
 PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head><meta charset="utf-8"><title>A shop</title><link rel="icon" href="data:,">
+<html lang="{lang}">
+<head><meta charset="utf-8"><title>A shop</title>
+<meta name="color-scheme" content="light dark"><meta property="og:site_name" content="Fur &amp; Co">
+<meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">
 <script type="module" src="{function}/share-image.js"></script></head>
 <body><main><h1>A portrait</h1>
 <share-image-button {attributes}></share-image-button>
@@ -89,12 +94,16 @@ class Storefront:
         self.port = self._server.server_address[1]
         self.url = f"http://127.0.0.1:{self.port}"
 
-    def page(self, function: str = "", attributes: str = "", host: str = "127.0.0.1") -> str:
+    def page(
+        self, function: str = "", attributes: str = "", host: str = "127.0.0.1", lang: str = "en"
+    ) -> str:
         """Return the address of a page with the element, served by the function at that address.
 
         function: its address, empty for this server; host: localhost makes it another origin.
         """
-        query = httpx.QueryParams({"function": function or self.url, "attributes": attributes})
+        query = httpx.QueryParams(
+            {"function": function or self.url, "attributes": attributes, "lang": lang}
+        )
         return f"http://{host}:{self.port}/?{query}"
 
     def reset(self) -> None:
@@ -197,10 +206,13 @@ class _Handler(BaseHTTPRequestHandler):
         address = urlsplit(self.path)
         if address.path == "/":
             query = {name: values[0] for name, values in parse_qs(address.query).items()}
-            self._send_page(query["function"], query.get("attributes", ""))
+            self._send_page(query["function"], query.get("attributes", ""), query["lang"])
         elif address.path == "/share-image.js":
             script = (ROOT / "web" / "share-image.js").read_bytes()
             self.send(200, script, {"Content-Type": "text/javascript"})
+        elif address.path.startswith("/texts/"):
+            tag = PurePosixPath(address.path).stem
+            self.send(200, dict(pick(tag).client), {})
         elif address.path == "/health":
             self.send(200, {"status": "ok"}, {})
         else:
@@ -218,8 +230,8 @@ class _Handler(BaseHTTPRequestHandler):
         behave = front.script.popleft() if front.script else shares
         behave(self, posted)
 
-    def _send_page(self, function: str, attributes: str) -> None:
-        html = PAGE.format(function=function, attributes=attributes)
+    def _send_page(self, function: str, attributes: str, lang: str) -> None:
+        html = PAGE.format(function=function, attributes=attributes, lang=lang)
         policy = CONTENT_SECURITY_POLICY.format(function=function)
         content_type = "text/html; charset=utf-8"
         self.send(200, html, {"Content-Type": content_type, "Content-Security-Policy": policy})

@@ -33,6 +33,7 @@ ORDER = (
     "main",
     "serving.pages",
     "serving.assets",
+    "serving.languages",
     "serving.conditional",
     "serving.request_log",
     "serving.unread",

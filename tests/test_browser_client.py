@@ -475,14 +475,16 @@ def test_an_allowed_origin_shares_under_a_strict_policy(
 def test_a_refused_origin_shares_nothing(
     browser: Browser, storefront: Storefront, function: FunctionServer, shares_folder: Path
 ) -> None:
-    """It does not even get the client from there; here it has a copy of its own."""
+    """The client is for every origin, so that it can say what is wrong."""
     before = stored(shares_folder)
     with browser.new_context(bypass_csp=True) as context:
         page = context.new_page()
-        page.add_init_script(HASTY)
-        page.goto(storefront.page(host="localhost"))
-        outcome = call(page, endpoint=function.url)
-    assert outcome["error"]["code"] == "network"
+        page.goto(storefront.page(function.url, host="localhost"))
+        error = call(page, client=function.url)["error"]
+    assert error["code"] == "origin_not_allowed"
+    origin = f"http://localhost:{storefront.port}"
+    address = f"{function.url}/api/v2/share-image"
+    assert error["message"] == f"{origin} is not in ALLOWED_ORIGINS of {address}"
     assert stored(shares_folder) == before
 
 
@@ -520,7 +522,7 @@ def test_the_picture_is_saved_as_it_is(sharer: Page) -> None:
     with sharer.expect_download() as saving:
         sharer.evaluate("client.download(share)")
     saved = saving.value
-    assert saved.suggested_filename == "picture.jpg"
+    assert saved.suggested_filename == "Fur-Co.jpg"
     assert saved.path().read_bytes() == httpx.get(sharer.evaluate("share.url")).content
 
 
@@ -553,7 +555,7 @@ SHEET = """(outcome) => {
 def test_the_share_sheet_gets_the_file_alone(sharer: Page) -> None:
     sharer.evaluate(SHEET, {"files": True})
     assert sharer.evaluate("client.nativeShare(share)") is True
-    assert sharer.evaluate("given") == {"keys": ["files"], "url": None, "name": "picture.jpg"}
+    assert sharer.evaluate("given") == {"keys": ["files"], "url": None, "name": "Fur-Co.jpg"}
 
 
 def test_the_share_sheet_gets_the_link_where_it_takes_no_files(sharer: Page) -> None:

@@ -49,6 +49,23 @@ def test_every_other_origin_is_refused_and_gets_no_cors_header(origin: str) -> N
     assert SHOP.headers(origin, OWN) == {"Vary": "Origin"}
 
 
+def test_pages_of_named_origins_may_send_credentials_and_no_others() -> None:
+    """As the replaced endpoint let them. Beside `*` browsers would refuse the answer."""
+    named = ("https://shop.example", "https://a1b2-c3.shopifypreview.com")
+    for origin in named:
+        assert SHOP.headers(origin, OWN)["Access-Control-Allow-Credentials"] == "true"
+    everyone = Origins.of(("*",))
+    others: list[tuple[Origins, str | None]] = [
+        (SHOP, OWN[0]),
+        (SHOP, "https://evil.example"),
+        (SHOP, None),
+        (everyone, named[0]),
+        (everyone, None),
+    ]
+    for origins, other in others:
+        assert "Access-Control-Allow-Credentials" not in origins.headers(other, OWN)
+
+
 def test_a_request_without_an_origin_passes() -> None:
     SHOP.check(None, OWN)
     assert SHOP.headers(None, OWN) == {"Vary": "Origin"}

@@ -72,6 +72,7 @@ OTHERS = [
     "web/.DS_Store",
     "web/img/.env",
     "web/old.pyc",
+    "web/package.json",
 ]
 
 

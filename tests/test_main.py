@@ -587,7 +587,11 @@ class TestCors:
         assert (answer.status_code, answer.data) == (204, b"")
         assert answer.headers["Access-Control-Allow-Origin"] == origin
         assert answer.headers["Access-Control-Allow-Methods"] == "POST, OPTIONS"
-        assert "Idempotency-Key" in answer.headers["Access-Control-Allow-Headers"]
+        allowed = answer.headers["Access-Control-Allow-Headers"].lower().split(", ")
+        assert set(allowed) == {
+            *("authorization", "content-type", "idempotency-key"),
+            *("cache-control", "x-requested-with", "x-session-id"),
+        }
         assert answer.headers["Access-Control-Max-Age"] == "3600"
         assert answer.headers["Vary"] == "Origin"
 

@@ -258,13 +258,13 @@ function sample(kind) {
 }
 
 for (const choice of document.querySelectorAll("[data-sample]")) {
-  choice.addEventListener("click", () => button.share(sample(choice.dataset.sample)));
+  choice.addEventListener("click", () => button.share(sample(choice.dataset.sample), { chooser: true }));
 }
 
 $("fits").addEventListener("change", ({ target }) => {
   if (target.value) button.setAttribute("fit", target.value);
   else button.removeAttribute("fit");
-  if (picture) button.share(picture);
+  if (picture) button.share(picture, { chooser: true });
 });
 
 const here = new URL(".", location.href).href;

@@ -5,7 +5,8 @@
  *     <share-image-button>            all of it, with one tag
  *
  * A Content-Security-Policy needs this file's origin in script-src, the function's in connect-src.
- * docs/storefront.md shows how to use it. Functions without types in their comment are private.
+ * docs/storefront.md shows how to use it, share-image.d.ts has the types. scripts/minify makes of it
+ * what the function serves under this name.
  */
 
 const MAX_SIDE_PX = 2400; // twice what the server keeps, so that it can crop and stay sharp
@@ -20,46 +21,13 @@ const KEY_LIFE_MS = 240_000; // no try begins later: the server takes keys up to
 const KEY_MAX_AGE_MS = 301_000; // and its Date has no fractions
 const CLOCK_TOLERANCE_MS = 30_000; // it takes keys from up to 60 s ahead, too
 
-/**
- * @typedef {Blob | HTMLCanvasElement | OffscreenCanvas} Picture
- *
- * @typedef {object} Share the server's answer; there is more in it: see openapi.json
- * @property {string} share_id
- * @property {string} url the picture
- * @property {string} page_url the page to publish
- * @property {number} expires_at epoch seconds
- * @property {Record<string, string>} links by network: what starts sharing there
- * @property {string} delete_token
- *
- * @typedef {object} ShareOptions
- * @property {string} [platform] where it will be shared; decides the shape of the picture
- * @property {string} [effectType] which effect made the picture, for analytics
- * @property {"pad" | "cover" | "inside"} [fit] how the picture meets that shape
- * @property {string} [endpoint] the function's address, unless this file comes from there
- * @property {(at: {stage: "preparing" | "uploading" | "processing" | "waiting", progress: number})
- *   => void} [onProgress] progress: of the upload, 0 to 1; waiting: to try again
- * @property {AbortSignal} [signal]
- * @property {number} [timeout] ms without progress after which a try is given up
- */
-
 /** What went wrong: `code` is for programs, `detail` the server's; `status` 0: no answer. */
 export class ShareError extends Error {
-  /**
-   * @param {string} code the server's; or network, timeout, bad_answer, unreadable_picture,
-   *   unsupported
-   * @param {string | {msg: string, loc?: string[]}[]} detail
-   * @param {number} [status]
-   * @param {number} [retryAfter] seconds
-   */
-  constructor(code, detail, status = 0, retryAfter) {
+  /** code: the server's; or network, timeout, bad_answer, unreadable_picture, unsupported. */
+  constructor(code, detail = code, status = 0, retryAfter) {
     super(typeof detail === "string" ? detail : detail.map(({ msg }) => msg).join("; "));
-    this.name = "ShareError";
-    this.code = code;
-    this.detail = detail;
-    this.status = status;
-    this.retryAfter = retryAfter;
-    this.isTemporary = /^(network|timeout)$/.test(code) || [429, 502, 503, 504].includes(status);
-    this.isAboutKey = Array.isArray(detail) && detail.some(({ loc }) => loc?.[0] === "header");
+    const isTemporary = /^(network|timeout)$/.test(code) || [429, 502, 503, 504].includes(status);
+    Object.assign(this, { name: "ShareError", code, detail, status, retryAfter, isTemporary });
   }
 }
 
@@ -68,123 +36,95 @@ export class ShareError extends Error {
  *
  * Large photos are scaled down first. Tries again after network failures, 429 and 503; one key goes
  * with all tries, so that they make one share.
- *
- * @param {Picture} picture
- * @param {ShareOptions} [options]
- * @returns {Promise<Share>} rejects with a ShareError, or with the reason of the signal
  */
 export async function shareImage(picture, options = {}) {
-  const { platform = "link", effectType, fit, endpoint, onProgress } = options;
+  const { platform, effectType, fit, endpoint, onProgress } = options;
   onProgress?.({ stage: "preparing", progress: 0 });
   const form = new FormData();
   form.append("file", await prepare(picture));
-  form.append("platform", platform);
+  form.append("platform", platform || "link");
   if (effectType) form.append("effect_type", effectType);
   if (fit) form.append("fit", fit);
-  return deliver(form, address(endpoint, "api/v2/share-image"), options);
+  return deliver(form, endpoint, options);
 }
 
-/**
- * Wake the function and learn its time: worth it when a person begins to choose a picture.
- *
- * @param {string} [endpoint]
- */
+/** Wake the function and learn its time: worth it when a person begins to choose a picture. */
 export async function warmUp(endpoint) {
-  try {
-    setClock((await fetch(address(endpoint, "health"))).headers.get("Date"));
-  } catch {
-    // The upload will tell.
-  }
+  const learn = ({ headers }) => setClock(headers.get("Date"));
+  await fetch(address(endpoint, "health")).then(learn, () => {}); // the upload will tell
 }
 
 /**
  * Open a network's form. Call it in the click itself: the window opens at once, so that nothing
- * blocks it, and waits there for a share that is on its way.
- *
- * @param {string} network a key of share.links
- * @param {Share | Promise<Share>} share
- * @param {string} [waiting] what the window says meanwhile
- * @returns {Promise<boolean>} false where no window could be opened: show the link instead
+ * blocks it, and waits there for a share that is on its way. waiting: what it says meanwhile.
+ * Returns false where no window could be opened: show the link instead.
  */
-export async function openShare(network, share, waiting = "Your picture is on its way…") {
+export async function openShare(network, share, waiting = TEXTS.window, accent) {
   const isMail = network === "email"; // opens a program, and would leave an empty window
-  const popup = isMail ? null : window.open("", "_blank", "popup,width=640,height=720");
+  const popup = !isMail && window.open("", "_blank", "popup,width=640,height=720");
   if (popup) {
     popup.opener = null; // as noopener does, which would not give us the window
-    popup.document.title = popup.document.body.textContent = waiting;
+    popup.document.title = waiting;
+    furnish(popup.document, waiting, accent);
   }
   try {
     const link = (await share).links[network];
-    if (!link) throw new ShareError("unsupported", `No link shares on ${network}`);
+    if (!link) throw new ShareError("unsupported");
     if (isMail) make("a", { href: link }).click();
-    popup?.location.replace(link);
+    if (popup) popup.location.replace(link);
   } catch (error) {
-    popup?.close();
+    if (popup) popup.close();
     throw error;
   }
-  return isMail || popup !== null;
+  return isMail || !!popup;
+}
+
+/** Make an empty window look like the shop's. */
+function furnish({ documentElement: root, body }, waiting, accent) {
+  root.style.cssText = `color-scheme:light dark;accent-color:${accent};font:20px/2 system-ui`;
+  body.style.cssText = "margin:40vh auto;text-align:center";
+  body.append(waiting, make("br"), make("progress"));
 }
 
 /**
  * Offer a picture to the device's apps: the file alone, since many drop one of file and text; the
- * link where the browser shares no files.
- *
- * @param {Share | Blob} picture
- * @returns {Promise<boolean>} false where the person chose no app
+ * link where the browser shares no files. Returns false where the person chose no app.
  */
 export async function nativeShare(picture) {
   const files = [picture instanceof Blob ? named(picture) : await pictureOf(picture)];
-  const url = "page_url" in picture ? picture.page_url : "";
+  const url = picture.page_url; // a Blob has none
   const takesFiles = navigator.canShare?.({ files });
-  if (!navigator.share || !(takesFiles || url)) throw new ShareError("unsupported", "No app");
+  if (!navigator.share || !(takesFiles || url)) throw new ShareError("unsupported");
   try {
     await navigator.share(takesFiles ? { files } : { url });
     return true;
   } catch (error) {
-    if (error instanceof DOMException && error.name === "AbortError") return false;
+    if (error.name === "AbortError") return false;
     throw error;
   }
 }
 
-/**
- * Copy the link to the share's page. Call it in the click itself; the share may be on its way.
- *
- * @param {Share | Promise<Share>} share
- */
+/** Copy the link to the share's page. Call it in the click itself; the share may be on its way. */
 export function copyLink(share) {
-  return copy("text/plain", async () => new Blob([(await share).page_url], { type: "text/plain" }));
+  return copy("text/plain", async () => (await share).page_url);
 }
 
-/**
- * Copy the picture, as PNG: all that clipboards take. Call it in the click itself.
- *
- * @param {Share | Promise<Share>} share
- */
+/** Copy the picture, as PNG: all that clipboards take. Call it in the click itself. */
 export function copyImage(share) {
   return copy("image/png", async () => {
     const bitmap = await createImageBitmap(await pictureOf(await share));
-    return encode(draw(bitmap, 1), "image/png");
+    return encode(draw(bitmap, Infinity), "image/png");
   });
 }
 
-/**
- * Save the picture as a file.
- *
- * @param {Share} share
- */
+/** Save the picture as a file. */
 export async function download(share) {
   const file = await pictureOf(share);
-  const href = URL.createObjectURL(file);
-  make("a", { href, download: file.name }).click();
-  setTimeout(() => URL.revokeObjectURL(href), STALL_MS);
+  // Never revoked: pictureOf keeps the file for as long as the page is there.
+  make("a", { href: URL.createObjectURL(file), download: file.name }).click();
 }
 
-/**
- * Take a share back: picture, preview and page.
- *
- * @param {Share} share
- * @param {{endpoint?: string}} [options]
- */
+/** Take a share back: picture, preview and page. */
 export async function deleteShare(share, { endpoint } = {}) {
   const home = endpoint ?? new URL("..", share.page_url).href;
   const answer = await fetch(address(home, `api/v2/share-image/${share.share_id}`), {
@@ -198,11 +138,12 @@ export async function deleteShare(share, { endpoint } = {}) {
 
 /** endpoint: the function's address, with or without the route. */
 function address(endpoint, path) {
-  const home = new URL(endpoint || new URL(".", import.meta.url), document.baseURI);
-  return home.href.replace(/[?#].*$/, "").replace(/(\/api\/v2\/share-image)?\/*$/, "/") + path;
+  const home = new URL(endpoint || new URL(".", import.meta.url), document.baseURI).href;
+  return home.replace(/(\/api\/v2\/share-image)?\/*([?#].*)?$/, "/") + path;
 }
 
-async function deliver(form, url, options) {
+async function deliver(form, endpoint, options) {
+  const url = address(endpoint, "api/v2/share-image");
   const started = Date.now();
   let key = uuid7();
   let clock = clockOffsetMs;
@@ -213,10 +154,15 @@ async function deliver(form, url, options) {
       return await post(form, url, key, options);
     } catch (error) {
       if (!(error instanceof ShareError) || tried === TRIES) throw error;
+      if (error.code === "network" && tried === 1 && (await refusesThisOrigin(endpoint))) {
+        const detail = `${location.origin} is not in ALLOWED_ORIGINS of ${url}`;
+        throw new ShareError("origin_not_allowed", detail);
+      }
       mayExist ||= error.status === 0 || error.status >= 500;
+      const isAboutKey = error.detail.some?.(({ loc }) => loc?.[0] === "header");
       const slowMs = clockOffsetMs - clock; // as much was this device's clock behind
       // A new key, but only where no try with the old one can have counted: one share, not two.
-      if (slowMs && error.isAboutKey && (!mayExist || slowMs < 0 || slowMs > KEY_MAX_AGE_MS)) {
+      if (slowMs && isAboutKey && (!mayExist || slowMs < 0 || slowMs > KEY_MAX_AGE_MS)) {
         key = uuid7();
         clock = clockOffsetMs;
         continue;
@@ -230,6 +176,14 @@ async function deliver(form, url, options) {
       await sleep(wait, options.signal);
     }
   }
+}
+
+/** Browsers tell a page nothing of a refusal: but files are for every origin, the rest is not. */
+async function refusesThisOrigin(endpoint) {
+  const [isOpen, isThere] = ["health", "texts/en.json"].map((path) =>
+    fetch(address(endpoint, path), { cache: "no-store" }).catch(() => null),
+  );
+  return !(await isOpen) && isThere;
 }
 
 /** Send the form once. XMLHttpRequest, because fetch tells nothing of an upload's progress. */
@@ -251,15 +205,12 @@ function post(form, url, key, { onProgress, signal, timeout = STALL_MS }) {
       setClock(xhr.getResponseHeader("Date"));
       if (status !== 200) reject(failure(status, response, xhr.getResponseHeader("Retry-After")));
       else if (response?.share_id && response.links) resolve(response);
-      else reject(new ShareError("bad_answer", "The answer is no share", status));
+      else reject(new ShareError("bad_answer", undefined, status));
     };
-    xhr.onerror = () => reject(new ShareError("network", "No connection to the function"));
+    xhr.onerror = () => reject(new ShareError("network"));
     xhr.onabort = () =>
-      reject(signal?.aborted ? signal.reason : new ShareError("timeout", "No progress in time"));
-    xhr.onloadend = () => {
-      clearTimeout(timer);
-      signal?.removeEventListener("abort", stop);
-    };
+      reject(signal?.aborted ? signal.reason : new ShareError("timeout"));
+    xhr.onloadend = () => clearTimeout(timer);
     signal?.addEventListener("abort", stop);
     xhr.open("POST", url);
     xhr.responseType = "json";
@@ -269,12 +220,10 @@ function post(form, url, key, { onProgress, signal, timeout = STALL_MS }) {
   });
 }
 
-/** body: parsed JSON, null where it was none; after: Retry-After, seconds or a date. */
+/** body: parsed JSON; after: Retry-After in seconds; null where there is none. */
 function failure(status, body, after) {
-  const until = (Date.parse(after) - now()) / 1000;
-  const retryAfter = [Number(after ?? NaN), until].find((seconds) => seconds >= 0);
-  const { code = `http_${status}`, detail = `The server answered ${status}` } = body ?? {};
-  return new ShareError(code, detail, status, retryAfter);
+  const { code = `http_${status}`, detail } = body ?? {};
+  return new ShareError(code, detail, status, Number(after) || undefined);
 }
 
 function sleep(ms, signal) {
@@ -297,47 +246,63 @@ function setClock(date) {
 /** A new UUID of version 7 (RFC 9562, section 5.7): 48 bits of time, 74 random ones. */
 function uuid7() {
   const time = now().toString(16).padStart(12, "0");
-  const bytes = crypto.getRandomValues(new Uint8Array(10));
-  const noise = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  const head = `${time.slice(0, 8)}-${time.slice(8)}-7${noise.slice(0, 3)}`;
-  return `${head}-${"89ab"[bytes[9] & 3]}${noise.slice(3, 6)}-${noise.slice(6, 18)}`;
+  const random = (bits) => crypto.getRandomValues(new Uint8Array(1))[0] % 2 ** bits;
+  const noise = "7xxx-yxxx-xxxxxxxxxxxx".replace(/[xy]/g, (kind) =>
+    (kind === "y" ? 8 + random(2) : random(4)).toString(16),
+  );
+  return `${time.slice(0, 8)}-${time.slice(8)}-${noise}`;
 }
 
 // The picture
 
-/** Return the file to send: large photos scaled down, upright; what cannot be decoded, as it is. */
-async function prepare(picture) {
-  if (!(picture instanceof Blob)) {
-    try {
-      return named(await encode(draw(picture, scaleTo(MAX_SIDE_PX, picture))));
-    } catch {
-      throw new ShareError("unreadable_picture", "Empty canvas, or with another site's picture");
-    }
+/** Return the file, or what holds the pixels, of what a page may hand over. */
+function pictureIn(given) {
+  if (given instanceof FileList) return given[0];
+  const [, type, data] = /^data:([^;,]+)[^,]*;base64,(.+)/s.exec(given) ?? [];
+  return data ? new Blob([Uint8Array.from(atob(data), (c) => c.charCodeAt(0))], { type }) : given;
+}
+
+/** Decode upright. Rejects for what holds no picture: null, an empty canvas, a video at its start. */
+async function bitmapOf(picture) {
+  await picture?.decode?.(); // an <img> that is still loading
+  return createImageBitmap(pictureIn(picture));
+}
+
+/** Return the file to send: large photos scaled down; what cannot be decoded, as it is. */
+async function prepare(given) {
+  try {
+    const picture = pictureIn(given);
+    if (picture instanceof Blob) return await smaller(picture);
+    return named(await encode(draw(await bitmapOf(picture), MAX_SIDE_PX)));
+  } catch ({ message }) {
+    const kind = Object.prototype.toString.call(given).slice(8, -1);
+    const name = kind === "String" ? JSON.stringify(given.slice(0, 80)) : kind;
+    throw new ShareError("unreadable_picture", `${name} is no picture that can be read: ${message}`);
   }
+}
+
+async function smaller(picture) {
   const original = named(picture);
   if (picture.size <= SMALL_BYTES || !canvasIsHonest()) return original;
   try {
-    const bitmap = await createImageBitmap(picture, { imageOrientation: "from-image" });
-    const scale = scaleTo(MAX_SIDE_PX, bitmap);
-    if (scale === 1) return original;
-    const { type } = picture;
-    const smaller = await encode(draw(bitmap, scale), type === "image/jpeg" && type);
-    bitmap.close();
-    return smaller.size < picture.size ? named(smaller, original.name) : original;
+    const bitmap = await bitmapOf(picture);
+    if (Math.max(bitmap.width, bitmap.height) <= MAX_SIDE_PX) return original;
+    const scaled = await encode(draw(bitmap, MAX_SIDE_PX));
+    return scaled.size < picture.size ? named(scaled, original.name) : original;
   } catch {
     return original; // the server reads HEIC, and knows best what is no picture
   }
 }
 
-const scaleTo = (side, { width, height }) => Math.min(1, side / Math.max(width, height));
-
-function draw(source, scale) {
-  const width = Math.round(source.width * scale) || 1;
-  const height = Math.round(source.height * scale) || 1;
+/** Draw a bitmap, which ends here, with its longest side at most so long. */
+function draw(bitmap, maxSide) {
+  const scale = Math.min(1, maxSide / Math.max(bitmap.width, bitmap.height));
+  const [width, height] = [bitmap.width, bitmap.height].map((px) => Math.round(px * scale) || 1);
   const canvas = make("canvas", { width, height });
   const context = canvas.getContext("2d");
   context.imageSmoothingQuality = "high";
-  context.drawImage(source, 0, 0, width, height);
+  context.drawImage(bitmap, 0, 0, width, height);
+  bitmap.close();
   return canvas;
 }
 
@@ -345,7 +310,7 @@ function draw(source, scale) {
 function encode(canvas, type) {
   return new Promise((resolve, reject) => {
     const kind = type || (isOpaque(canvas) ? "image/jpeg" : "image/png");
-    canvas.toBlob((blob) => (blob ? resolve(blob) : reject()), kind, JPEG_QUALITY);
+    canvas.toBlob((blob) => (blob ? resolve(blob) : reject(Error())), kind, JPEG_QUALITY);
   });
 }
 
@@ -360,109 +325,158 @@ function canvasIsHonest() {
   const context = make("canvas").getContext("2d");
   context.fillStyle = "#369";
   context.fillRect(0, 0, 1, 1);
-  const drawn = [0x33, 0x66, 0x99];
-  const found = context.getImageData(0, 0, 1, 1).data;
-  return drawn.every((value, at) => Math.abs(value - found[at]) < 8);
+  return String(context.getImageData(0, 0, 1, 1).data) === "51,102,153,255";
 }
 
-function named(blob, name = blob.name ?? "picture") {
+const shopName = () =>
+  document.querySelector('meta[property="og:site_name"]')?.content || location.hostname;
+
+/** Files are named after the shop, unless the person chose one. */
+function named(blob, name = blob.name ?? (shopName().replace(/[^\p{L}\p{N}]+/gu, "-") || "picture")) {
   if (blob.name === name) return blob;
   const suffix = blob.type.replace("image/", ".").replace("jpeg", "jpg");
   return new File([blob], name.replace(/\.\w+$/, "") + suffix, { type: blob.type });
 }
 
-const pictures = new WeakMap();
+const pictures = {};
 
 /** Fetch a share's picture, once. */
-function pictureOf(share) {
-  if (!pictures.has(share)) {
-    const fetched = fetch(share.url).then(async (answer) => {
+function pictureOf({ url }) {
+  pictures[url] ??= fetch(url)
+    .then(async (answer) => {
       if (!answer.ok) throw failure(answer.status);
       return named(await answer.blob());
+    })
+    .catch((error) => {
+      delete pictures[url];
+      throw error;
     });
-    pictures.set(share, fetched);
-    fetched.catch(() => pictures.delete(share));
-  }
-  return pictures.get(share);
+  return pictures[url];
 }
 
 /** Safari lets pages write to the clipboard in the click alone, so what is written is a promise. */
 async function copy(type, makeBlob) {
-  if (!navigator.clipboard?.write) throw new ShareError("unsupported", "No clipboard");
+  if (!navigator.clipboard?.write) throw new ShareError("unsupported");
   await navigator.clipboard.write([new ClipboardItem({ [type]: makeBlob() })]);
 }
 
 // The element
 
-// Each is replaced by an attribute of its name: label-choose="Bild wählen".
+// English is built in; texts/ holds it once more, and the other languages. An attribute replaces each
+// one: label-choose="Bild wählen", error-network="…".
 const TEXTS = {
-  networks: "facebook x threads bluesky pinterest linkedin whatsapp telegram reddit email",
-  "label-linkedin": "LinkedIn",
-  "label-whatsapp": "WhatsApp",
-  "label-choose": "Share a picture",
-  "label-other": "Choose another picture",
-  "label-hint": "or drop one here, or paste it",
-  "label-preview": "The picture that will be shared",
-  "label-progress": "Upload",
-  "label-preparing": "Preparing…",
-  "label-uploading": "Uploading: {percent} %",
-  "label-processing": "Almost there…",
-  "label-waiting": "Trying again…",
-  "label-cancel": "Cancel",
-  "label-canceled": "Canceled.",
-  "label-ready": "Ready. Where shall it go?",
-  "label-networks": "Share on",
-  "label-blocked": "The window was blocked. Please try again.",
-  "label-link": "Copy link",
-  "label-image": "Copy picture",
-  "label-download": "Download",
-  "label-native": "More apps…",
-  "label-delete": "Delete",
-  "label-copied": "Copied.",
-  "label-deleted": "The picture is deleted.",
-  "label-failed": "That did not work.",
-  "label-again": "Try again",
+  choose: "Share a picture",
+  own: "Share this picture",
+  other: "Choose another picture",
+  hint: "or drop one here, or paste it",
+  preview: "The picture that will be shared",
+  progress: "Upload",
+  preparing: "Preparing…",
+  uploading: "Uploading: {percent} %",
+  processing: "Almost there…",
+  waiting: "Trying again…",
+  cancel: "Cancel",
+  canceled: "Canceled.",
+  ready: "Ready. Where shall it go?",
+  networks: "Share on",
+  email: "Email",
+  window: "Your picture is on its way…",
+  blocked: "The window was blocked. Please try again.",
+  native: "Share…",
+  link: "Copy link",
+  image: "Copy picture",
+  download: "Download",
+  delete: "Delete",
+  working: "One moment…",
+  copied: "Copied.",
+  select: "Copy this link:",
+  deleted: "The picture is deleted.",
+  failed: "That did not work.",
+  again: "Try again",
   "error-network": "There is no connection. Please try again.",
   "error-timeout": "The connection is too slow. Please try again.",
+  "error-upload_too_slow": "The connection is too slow. Please try again.",
   "error-too_many_requests": "Too many pictures. Please try again later.",
   "error-unavailable": "Sharing does not work right now. Please try again later.",
+  "error-file_too_large": "The picture is too large: {limit} at most.",
+  "error-dimensions_too_large": "The picture is too large: {limit} at most.",
+  "error-unsupported_format": "Only {limit} can be shared.",
+  "error-corrupt_image": "This picture cannot be used. Please choose another one.",
+  "error-image_too_complex": "This picture cannot be used. Please choose another one.",
+  "error-origin_not_allowed": "Sharing is not set up for this site yet.",
   "error-other": "The picture could not be shared.",
 };
 
+// Their marks, on 48 x 48: drawn after simple-icons 13.21.0 (CC0), in as few strokes as 20 px show.
+const NETWORKS = {
+  facebook: "M24 0a24 24 0 1 0 .1 0M20 48V31h-6v-7h6v-6q0-9 14-8v7q-7-1-7 3v4h7l-1 7h-6v17",
+  x: "M38 2h7L29 21l19 25H33L22 31 8 46H1l17-20L0 2h15l11 14Zm-3 39h4L13 6H9Z",
+  threads: "M24 0C2 0 2 24 2 24s0 24 22 24c20 0 26-20 10-26C33 11 18 10 14 18l4 2c3-5 11-4 12 2-10-1-16 1-17 8 1 9 18 10 21-3 8 5 2 17-10 17C6 44 6 30 6 24S6 4 24 4c13 0 15 7 17 12l4-1C42 5 36 0 24 0m6 26q-2 8-9 7c-7-3-1-9 9-7",
+  bluesky: "M24 21C20 14 6 1 2 4c-4 2-2 18 0 20 3 3 9 4 12 3-9 1-14 6-5 14 9 9 13-2 15-8 2 6 6 17 15 8 9-8 4-13-5-14 3 1 9 0 12-3 2-2 4-18 0-20-4-3-18 10-22 17",
+  pinterest: "M24 0a24 24 0 0 0-9 46q-1-4 1-9l2-10q-2-8 4-9c5 0 3 6 2 10-2 7 11 6 10-7-2-12-20-11-20 2q0 3 2 6l-1 4C7 31 6 9 25 9c20 2 17 29 3 29q-5 0-6-3-1 6-4 12A24 24 0 1 0 24 0",
+  linkedin: "M3 0h42q3 0 3 3v42q0 3-3 3H3q-3 0-3-3V3q0-3 3-3m4 18v23h7V18Zm3-11a4 4 0 1 0 1 0m8 11v23h7V29c0-7 9-7 9 0v12h7V27c0-11-13-11-16-6v-3Z",
+  whatsapp: "m0 48 3-12a24 24 0 1 1 9 9Zm5-5 8-2a20 20 0 1 0-6-6Zm12-30q-4 0-5 5c1 8 12 18 20 18q6-1 5-6l-7-4-3 4q-6-2-9-9l2-3-2-5",
+  telegram: "M24 0a24 24 0 1 0 .1 0M11 24l25-10-4 22-8-6-4 4-1-7 13-10-16 9",
+  reddit: "M24 0A24 24 0 0 0 7 41l-5 7h22a24 24 0 0 0 0-48m2 16 2-5 3 1a4 4 0 1 0 1-3l-6-1-3 8C5 16 2 40 24 40s19-24 2-24m-9 8a4 4 0 1 0 1 0m13 0a4 4 0 1 0 1 0M16 33q8 7 16 0-8 1-16 0",
+  email: "M2 8h44v32H2Zm6 4 16 12 16-12ZM6 16v20h36V16L24 29",
+};
+const NAMES = { x: "X", linkedin: "LinkedIn", whatsapp: "WhatsApp" };
+
+const SETTINGS = ["endpoint", "platform", "effectType", "fit", "networks", "for"];
+
+const tables = {};
+
+/** Return the texts of a language, fetched once; English where that fails. */
+async function textsIn(lang, endpoint) {
+  if (!lang || /^en\b/i.test(lang)) return TEXTS;
+  const url = address(endpoint, `texts/${encodeURIComponent(lang)}.json`);
+  tables[url] ??= fetch(url, { signal: AbortSignal.timeout(3000) })
+    .then((answer) => answer.json())
+    .catch(() => {});
+  return { ...TEXTS, ...(await tables[url]) };
+}
+
 const sheet = new CSSStyleSheet();
+// In px, since some themes make 1rem 10px. --_… are its own names, not those of the page.
 sheet.replaceSync(`
-  :host { display: block; }
-  [hidden] { display: none !important; }
+  :host {
+    display: grid; min-height: 152px;
+    --_a: var(--share-accent, light-dark(#7a2e12, #f2b28c));
+    --_l: var(--share-line, currentColor);
+  }
+  :host([for]) { min-height: 48px; }
+  :host([hidden]), [hidden] { display: none !important; }
+  * { box-sizing: border-box; margin: 0; font: inherit; letter-spacing: inherit; }
+  div { display: grid; gap: 12px; }
+  #zone {
+    align-content: center; justify-items: center; text-align: center; padding: 24px;
+    border: 1px solid var(--_l); border-radius: 14px;
+  }
+  :host([state=idle]) #zone { border-style: dashed; }
+  .over { border-color: var(--_a) !important; }
+  :host([for][state=idle]) #zone { border: 0; padding: 0; }
   p:empty { position: absolute; }
-  * { box-sizing: border-box; margin: 0; font: inherit; }
-  div { display: grid; gap: 0.75rem; }
-  [part=zone] {
-    justify-items: center; text-align: center; position: relative; padding: 1.5rem;
-    border: 2px dashed var(--share-line, currentColor); border-radius: 14px;
+  label:empty { opacity: 0; }
+  ul, #actions {
+    display: flex; flex-wrap: wrap; gap: 8px; justify-content: center; padding: 0; list-style: none;
   }
-  [part=zone].over { border-style: solid; border-color: var(--share-accent, #7a2e12); }
-  [part=share] { margin-top: 1rem; }
-  [part=networks], [part=actions] {
-    display: flex; flex-wrap: wrap; gap: 0.5rem; justify-content: center;
-    padding: 0; list-style: none;
-  }
-  input { position: absolute; opacity: 0; width: 1px; height: 1px; }
-  label, button, a {
-    display: inline-block; padding: 0.55rem 1.1rem; line-height: 1.5; cursor: pointer;
-    border: 1px solid var(--share-line, currentColor); border-radius: 999px;
+  #file { position: absolute; opacity: 0; width: 1px; }
+  a, button, label {
+    display: flex; align-items: center; justify-content: center; gap: 8px; min-height: 44px;
+    padding: 8px 18px;
+    cursor: pointer; border: 1px solid var(--_l); border-radius: 99px;
     background: none; color: inherit; text-decoration: none;
   }
-  label {
-    border-color: transparent; font-weight: 600;
-    background: var(--share-accent, #7a2e12); color: var(--share-on-accent, #fff);
+  [part~=primary] {
+    font-weight: 600;
+    background: var(--_a); color: var(--share-on-accent, light-dark(#fff, #2a140a));
   }
-  :is(button, a):hover { text-decoration: underline; }
-  :is(button, a):focus-visible, input:focus-visible + label {
-    outline: 3px solid var(--share-accent, #7a2e12); outline-offset: 3px;
-  }
-  canvas { max-width: 100%; max-height: 20rem; border-radius: 8px; }
-  progress { width: min(100%, 22rem); accent-color: var(--share-accent, #7a2e12); }
-  [part=error] { font-weight: 600; }
+  @media (forced-colors: active) { [part~=primary] { color: ButtonText; } }
+  a:hover, button:hover { text-decoration: underline; }
+  :focus-visible, #file:focus-visible + label { outline: 3px solid var(--_a); }
+  svg { width: 20px; fill: currentColor; fill-rule: evenodd; }
+  canvas { max-width: 100%; max-height: 320px; }
+  progress { width: 100%; accent-color: var(--_a); }
 `);
 
 /**
@@ -470,211 +484,304 @@ sheet.replaceSync(`
  *
  *     state (attribute)    idle ──> busy ──> ready, failed
  *
- * Other attributes: endpoint, platform, effect-type, fit, networks and the texts. Events, with a
+ * #render shows what attributes, texts and state say, and may run at any time. Events, with a
  * detail: share-start (picture), share-ready (share), share-failed (error), share-network (name),
  * share-deleted (share).
  */
 class ShareImageButton extends HTMLElement {
-  /** @type {AbortController | null} of the upload */
-  #run = null;
-  #coming;
+  #run; // the AbortController of the upload
+  #coming; // the promise of the share
+  #made; // the share
   #picture;
-
-  #preview = make("canvas", { part: "preview", role: "img", hidden: true });
-  #input = make("input", { type: "file", id: "file", accept: "image/*,.heic,.heif" });
-  #label = make("label", { part: "button", htmlFor: "file" });
-  #hint = make("span", { part: "hint", id: "hint" });
-  #bar = make("progress", { part: "progress", hidden: true });
-  #status = make("p", { part: "status", role: "status" });
-  #error = make("p", { part: "error", role: "alert" });
-  #cancel = make("button", { part: "cancel", type: "button", hidden: true });
-  #again = make("button", { part: "again", type: "button", hidden: true });
-  #networks = make("ul", { part: "networks", role: "list" });
-  #actions = make("div", { part: "actions" });
-  #zone = make("div", { part: "zone" });
-  #share = make("div", { part: "share", hidden: true });
+  #problem;
+  #isGiven = false; // by the page: then the customer has nothing to choose
+  #lang;
+  #texts = {};
+  #said = [""];
+  #warned = "";
+  #ui;
 
   constructor() {
     super();
+    const zone = make("div");
+    // In the order in which the keyboard comes by.
+    const ui = {
+      preview: make("div", { role: "img" }),
+      status: make("p", { role: "status" }),
+      error: make("p", { role: "alert" }),
+      progress: make("progress"),
+      cancel: make("button", { onclick: () => this.cancel() }),
+      again: make("button", { onclick: () => this.#begin(this.#picture) }),
+      share: make("div"),
+      own: make("button", { onclick: () => this.#begin(this.#own()) }),
+      file: make("input", {
+        type: "file",
+        accept: "image/*,.heic,.heif",
+        onclick: () => warmUp(this.endpoint),
+        onchange: () => this.#take(ui.file.files),
+      }),
+      choose: make("label", { htmlFor: "file" }),
+      hint: make("span"),
+    };
+    zone.append(...Object.values(ui));
+    Object.assign(ui, {
+      zone,
+      networks: make("ul", { role: "list" }),
+      actions: make("div"),
+      link: make("textarea", { readOnly: true }),
+    });
+    for (const id in ui) Object.assign(ui[id], { id, part: id });
+    zone.ondragenter = zone.ondragover = zone.ondragleave = zone.ondrop = this.#drag;
     const root = this.attachShadow({ mode: "open", delegatesFocus: true });
     root.adoptedStyleSheets = [sheet];
-    root.append(this.#zone, this.#share);
-    this.#zone.append(this.#preview, this.#input, this.#label, this.#hint, this.#bar);
-    this.#zone.append(this.#status, this.#error, this.#cancel, this.#again);
-    this.#share.append(this.#networks, this.#actions);
-    this.#input.onclick = () => warmUp(this.#option("endpoint"));
-    this.#input.onchange = () => this.#take(this.#input.files);
-    this.#cancel.onclick = () => this.cancel();
-    this.#again.onclick = () => this.share(this.#picture);
-    for (const type of ["dragenter", "dragover", "dragleave", "drop"]) {
-      this.#zone.addEventListener(type, (event) => this.#drag(event));
-    }
+    root.append(zone);
+    this.#ui = ui;
   }
 
   connectedCallback() {
-    this.#input.setAttribute("aria-describedby", "hint");
-    this.#hint.textContent = this.#text("label-hint");
-    this.#cancel.textContent = this.#text("label-cancel");
-    this.#again.textContent = this.#text("label-again");
-    this.#bar.ariaLabel = this.#text("label-progress");
-    this.#preview.ariaLabel = this.#text("label-preview");
-    this.#networks.ariaLabel = this.#text("label-networks");
-    if (!this.hasAttribute("state")) this.#enter("idle");
+    for (const name of SETTINGS) {
+      if (!Object.hasOwn(this, name)) continue; // set before this file was there
+      const value = this[name];
+      delete this[name];
+      this[name] = value;
+    }
+    if (!this.getAttribute("state")) this.#enter("idle");
+    this.#localize();
+    this.#watch.observe(this, { attributes: true });
+    this.#watch.observe(document.documentElement, { attributeFilter: ["lang"] });
     document.addEventListener("paste", this.#paste);
   }
 
   disconnectedCallback() {
+    this.#watch.disconnect();
     document.removeEventListener("paste", this.#paste);
-    this.cancel();
+    setTimeout(() => this.isConnected || this.cancel()); // it may only be moved
   }
 
-  /**
-   * Share a picture as if it had been chosen.
-   *
-   * @param {Picture} picture
-   * @returns {Promise<Share>} as of shareImage; may be ignored, the element tells what happens
-   */
-  share(picture) {
-    this.#run?.abort();
-    const run = (this.#run = new AbortController());
-    const onlyNow = (act) => (value) => run === this.#run && act.call(this, value);
-    this.#picture = picture;
-    this.#coming = shareImage(picture, {
-      platform: this.#option("platform"),
-      effectType: this.#option("effect-type"),
-      fit: this.#option("fit"),
-      endpoint: this.#option("endpoint"),
-      signal: run.signal,
-      onProgress: onlyNow(this.#progress),
-    });
-    this.#coming.then(onlyNow(this.#ready), onlyNow(this.#failed));
-    this.#enter("busy");
-    this.#show(picture);
-    this.#offer();
-    this.#tell("share-start", picture);
-    return this.#coming;
+  /** Share a picture of the page's own. The promise may be ignored: the element tells what happens. */
+  share(picture, { chooser = false } = {}) {
+    this.#isGiven = !chooser;
+    return this.#begin(picture);
   }
 
   /** Stop the upload. */
   cancel() {
     if (this.getAttribute("state") !== "busy") return;
-    this.#run?.abort();
+    this.#run.abort();
     this.#run = null;
-    this.#enter("idle");
-    this.#say("label-canceled");
+    this.#enter("idle", "canceled");
   }
 
-  #enter(state) {
-    const focused = this.shadowRoot?.activeElement;
-    this.setAttribute("state", state);
-    this.#label.textContent = this.#text(state === "idle" ? "label-choose" : "label-other");
-    this.#cancel.hidden = this.#bar.hidden = state !== "busy";
-    this.#again.hidden = state !== "failed";
-    this.#share.hidden = state === "idle" || state === "failed";
-    this.#preview.hidden ||= state === "idle";
-    this.#error.textContent = "";
-    if (focused?.closest("[hidden]")) this.#input.focus();
+  #begin(picture) {
+    this.#run?.abort();
+    const run = (this.#run = new AbortController());
+    const onlyNow = (act) => (value) => run === this.#run && act.call(this, value);
+    this.#picture = picture;
+    this.#made = null;
+    this.#coming = shareImage(picture, {
+      platform: this.platform,
+      effectType: this.effectType,
+      fit: this.fit,
+      endpoint: this.endpoint,
+      signal: run.signal,
+      onProgress: onlyNow(this.#progress),
+    });
+    this.#coming.then(onlyNow(this.#ready), onlyNow(this.#failed));
+    this.#enter("busy", "preparing");
+    this.#show(picture);
+    this.#tell("share-start", picture);
+    return this.#coming;
   }
 
   #progress({ stage, progress }) {
-    if (stage === "uploading") this.#bar.value = progress;
-    else this.#bar.removeAttribute("value");
-    this.#say(`label-${stage}`, Math.floor(progress * 4) * 25); // a screen reader reads each out
+    if (stage === "uploading") this.#ui.progress.value = progress;
+    else this.#ui.progress.removeAttribute("value");
+    this.#say(stage, Math.floor(progress * 4) * 25); // a screen reader reads each out
   }
 
   #ready(share) {
-    this.#enter("ready");
-    this.#offer(share);
-    this.#say("label-ready");
-    if (this.#preview.hidden) pictureOf(share).then((file) => this.#show(file), () => {});
+    this.#made = share;
+    this.#enter("ready", "ready");
+    // At hand when the click comes that hands it to an app, which cannot wait.
+    if (navigator.share || this.#ui.preview.hidden) {
+      const shown = (file) => this.#ui.preview.hidden && this.#show(file);
+      pictureOf(share).then(shown, () => {});
+    }
     this.#tell("share-ready", share);
   }
 
   #failed(error) {
-    const { code, status, message, isTemporary } = error;
-    const kind = status === 429 ? "too_many_requests" : isTemporary ? "unavailable" : "other";
-    this.#enter("failed");
-    this.#say("");
-    this.#error.textContent =
-      this.#text(`error-${code}`) || (status === 400 ? message : this.#text(`error-${kind}`));
-    this.#again.hidden = !isTemporary;
+    this.#enter("failed", "", error);
+    if (!error.isTemporary) console.error(`share-image: ${error.message}`); // for the shop
     this.#tell("share-failed", error);
   }
 
-  /** Show the networks: buttons that wait while the share is coming, links when it is there. */
-  #offer(share) {
-    const focused = this.shadowRoot?.activeElement;
-    const at = [...this.#networks.children].findIndex((item) => item.contains(focused));
-    const names = this.#text("networks").trim().split(/\s+/);
-    const items = names.map((name) => {
-      const text = this.#text(`label-${name}`) || name[0].toUpperCase() + name.slice(1);
-      const href = share?.links[name];
-      const made = href
-        ? make("a", { part: "network", href, target: "_blank", rel: "noopener" }, text)
-        : make("button", { part: "network", type: "button", disabled: Boolean(share) }, text);
-      made.onclick = () => this.#open(name, href);
-      return make("li", {}, made);
-    });
-    this.#networks.replaceChildren(...items);
-    items[at]?.firstChild.focus();
-    this.#actions.replaceChildren(...(share ? this.#actionsOf(share) : []));
+  #enter(state, said = "", problem = null) {
+    this.#said = [said];
+    this.#problem = problem;
+    this.#ui.link.hidden = true;
+    this.#ui.preview.hidden ||= state === "idle";
+    this.setAttribute("state", state);
+    this.#render();
   }
 
-  #actionsOf(share) {
-    const actions = [
-      this.#action("label-link", "label-copied", () => copyLink(share)),
-      this.#action("label-image", "label-copied", () => copyImage(share)),
-      this.#action("label-download", "", () => download(share)),
-      this.#action("label-delete", "label-deleted", () => this.#delete(share)),
-    ];
-    if ("share" in navigator) {
-      pictureOf(share).catch(() => {}); // at hand when the click comes, which cannot wait
-      actions.unshift(this.#action("label-native", "", () => nativeShare(share)));
+  async #localize() {
+    const { lang } = this.closest("[lang]") ?? document.documentElement;
+    this.#lang = lang;
+    const texts = await textsIn(lang, this.endpoint);
+    if (lang === this.#lang) this.#texts = texts; // else the page has changed it since
+    this.#render();
+  }
+
+  #render() {
+    const ui = this.#ui;
+    const root = this.shadowRoot;
+    const focused = root.activeElement?.id;
+    const state = this.getAttribute("state");
+    const [isIdle, isBusy, isReady] = ["idle", "busy", "ready"].map((name) => name === state);
+    const isOwn = this.for || this.#isGiven;
+    const isTouch = matchMedia("(pointer: coarse)").matches;
+    ui.cancel.hidden = ui.progress.hidden = !isBusy;
+    ui.again.hidden = !this.#problem?.isTemporary;
+    ui.share.hidden = !isBusy && !isReady;
+    ui.own.hidden = !isOwn || isBusy || (isReady && this.#isGiven);
+    ui.file.hidden = ui.choose.hidden = isOwn || isBusy;
+    ui.hint.hidden = isOwn || !isIdle || isTouch;
+    for (const name of ["progress", "preview", "networks", "link"]) {
+      ui[name].ariaLabel = this.#text(name);
     }
-    return actions;
+    for (const name of ["cancel", "again", "hint", "choose", "own"]) {
+      ui[name].textContent = this.#text(name);
+    }
+    const isFirst = !isReady && ui.again.hidden;
+    ui.choose.part = ui.own.part = isFirst ? "button primary" : "button";
+    if (!isIdle) ui.choose.textContent = this.#text("other");
+    this.#say(...this.#said);
+    write(ui.error, this.#problem ? this.#explain(this.#problem) : "");
+    this.#offer(isTouch);
+    // What had the focus may be hidden now, or made anew.
+    const controls = [...root.querySelectorAll("a, button, input")];
+    const shown = controls.filter((control) => control.getClientRects()[0]);
+    if (!focused || shown.includes(root.activeElement)) return;
+    (shown.find(({ id }) => id === focused) ?? shown[0])?.focus();
   }
 
-  #action(label, done, act) {
-    const button = make("button", { part: "action", type: "button" }, this.#text(label));
-    button.onclick = () => {
-      this.#say(""); // or the same words would not be read out again
-      act().then(
-        () => this.#say(done),
-        () => this.#say("label-failed"),
-      );
-    };
-    return button;
+  #explain({ code, message, status, isTemporary }) {
+    const kind = status === 429 ? "too_many_requests" : isTemporary ? "unavailable" : "other";
+    const text = this.#text(`error-${code}`) || this.#text(`error-${kind}`);
+    const [, limit] = /(?:max |Only )(.+?)(?:\)| supported)/.exec(message) ?? [];
+    return text.replace("{limit}", limit);
   }
 
-  async #delete(share) {
-    await deleteShare(share, { endpoint: this.#option("endpoint") });
-    this.#enter("idle");
-    this.#tell("share-deleted", share);
+  /** Show the ways out, the likeliest first: the apps of a phone, else the networks, the link. */
+  #offer(isTouch) {
+    const { share, networks, actions, link } = this.#ui;
+    const made = this.#made;
+    const hasApps = made && navigator.share;
+    const isFirst = hasApps && isTouch;
+    const use = () => this.#use(nativeShare(made).then(() => ""));
+    const apps = hasApps ? [this.#button("native", isFirst, use)] : [];
+    const all = [
+      this.#action("link", () => this.#copyLink(made), !isFirst),
+      this.#action("image", () => copyImage(made).then(() => "copied")),
+      this.#action("download", () => download(made)),
+      ...(isFirst ? [] : apps),
+      this.#action("delete", () => this.#delete(made)),
+    ];
+    actions.replaceChildren(...(made ? all : []));
+    networks.replaceChildren(...this.#names().map((name) => this.#network(name, made)));
+    share.replaceChildren(...(isFirst ? apps : []), networks, actions, link);
+  }
+
+  #names() {
+    const names = this.networks.match(/\S+/g) ?? Object.keys(NETWORKS);
+    const unknown = names.filter((name) => !NETWORKS[name]).join(", ");
+    if (unknown !== this.#warned) console.warn(`share-image: no network: ${unknown}`);
+    this.#warned = unknown;
+    return names.filter((name) => NETWORKS[name]);
+  }
+
+  /** A button that waits while the share is coming, a link when it is there. */
+  #network(name, made) {
+    const href = made?.links[name];
+    const values = href ? { href, target: "_blank" } : { disabled: made };
+    const title = NAMES[name] ?? name[0].toUpperCase() + name.slice(1);
+    const link = make(
+      href ? "a" : "button",
+      { part: "network", id: name, ...values, onclick: () => this.#open(name, href) },
+      mark(NETWORKS[name]),
+      this.#text(name) || title,
+    );
+    return make("li", {}, link);
+  }
+
+  #button(name, isFirst, onclick) {
+    const part = isFirst ? "action primary" : "action";
+    return make("button", { part, id: name, onclick }, this.#text(name));
+  }
+
+  /** A button that works alone: what was clicked first is not overtaken by what follows. */
+  #action(name, act, isFirst) {
+    return this.#button(name, isFirst, () => {
+      if (this.#said[0] === "working") return;
+      this.#say("working");
+      this.#use(act());
+    });
+  }
+
+  /** acting: resolves to the name of what there is to say. */
+  async #use(acting) {
+    const made = this.#made;
+    const said = await acting.catch(() => "failed");
+    if (made === this.#made) this.#say(said ?? "");
+  }
+
+  async #copyLink(made) {
+    try {
+      await copyLink(made);
+      return "copied";
+    } catch {
+      Object.assign(this.#ui.link, { hidden: false, value: made.page_url }).select();
+      return "select";
+    }
+  }
+
+  async #delete(made) {
+    await deleteShare(made, { endpoint: this.endpoint });
+    this.#made = null;
+    this.#enter("idle", "deleted");
+    this.#tell("share-deleted", made);
   }
 
   /** href: of the link, which opens by itself. */
   #open(name, href) {
     this.#tell("share-network", name);
     if (href) return;
-    openShare(name, this.#coming, this.#text("label-processing")).then(
-      (opened) => opened || this.#say("label-blocked"),
-      () => {}, // share() tells of it
+    const accent = getComputedStyle(this).getPropertyValue("--share-accent");
+    openShare(name, this.#coming, this.#text("window"), accent).then(
+      (opened) => opened || this.#say("blocked"),
+      () => {}, // #failed tells of it
     );
   }
 
+  #own() {
+    return this.for ? (document.querySelector(this.for) ?? this.for) : this.#picture;
+  }
+
   #take(files) {
-    if (!files?.length) return false;
-    this.share(files[0]);
-    this.#input.value = ""; // so that the same file can be chosen again
+    if (!files?.length || this.for || this.#isGiven) return false;
+    this.#begin(files[0]);
+    this.#ui.file.value = ""; // so that the same file can be chosen again
     return true;
   }
 
-  #drag(event) {
-    if (!event.dataTransfer.types.includes("Files")) return;
+  #drag = (event) => {
+    const { type, dataTransfer } = event;
+    if (!dataTransfer.types.includes("Files")) return;
     event.preventDefault();
-    this.#zone.classList.toggle("over", /enter|over/.test(event.type));
-    if (event.type === "drop") this.#take(event.dataTransfer.files);
-  }
+    this.#ui.zone.classList.toggle("over", /enter|over/.test(type));
+    if (type === "drop") this.#take(dataTransfer.files);
+  };
 
   #paste = (event) => {
     const texts = "input:not([type=file]), textarea, [contenteditable]";
@@ -684,46 +791,72 @@ class ShareImageButton extends HTMLElement {
     }
   };
 
+  #watch = new MutationObserver(() => this.#localize());
+
   /** Draw the picture: a canvas needs no permission of the page's img-src. */
   async #show(picture) {
-    this.#preview.hidden = true;
+    const { preview } = this.#ui;
+    preview.hidden = true;
     const run = this.#run;
-    const bitmap = await createImageBitmap(picture).catch(() => null);
+    const bitmap = await bitmapOf(picture).catch(() => null);
     if (!bitmap || run !== this.#run) return;
-    const drawn = draw(bitmap, scaleTo(800, bitmap));
-    bitmap.close();
-    Object.assign(this.#preview, { width: drawn.width, height: drawn.height, hidden: false });
-    this.#preview.getContext("2d").drawImage(drawn, 0, 0);
+    preview.replaceChildren(draw(bitmap, 800));
+    preview.hidden = false;
   }
 
   #say(name, percent) {
-    const text = this.#text(name).replace("{percent}", percent);
-    if (this.#status.textContent !== text) this.#status.textContent = text;
-  }
-
-  /** @returns {any} */
-  #option(name) {
-    return this.getAttribute(name) ?? undefined;
+    this.#said = [name, percent];
+    write(this.#ui.status, this.#text(name).replace("{percent}", percent));
   }
 
   #text(name) {
-    return this.getAttribute(name) ?? TEXTS[name] ?? "";
+    const attribute = name.startsWith("error-") ? name : `label-${name}`;
+    return this.getAttribute(attribute) ?? this.#texts[name] ?? "";
   }
 
   #tell(type, detail) {
-    this.dispatchEvent(new CustomEvent(type, { detail, bubbles: true }));
+    this.dispatchEvent(new CustomEvent(type, { detail, bubbles: true, composed: true }));
   }
+}
+
+for (const name of SETTINGS) {
+  const attribute = name.replace("T", "-t");
+  Object.defineProperty(ShareImageButton.prototype, name, {
+    get() {
+      return this.getAttribute(attribute) ?? "";
+    },
+    set(value) {
+      if (value == null) this.removeAttribute(attribute);
+      else this.setAttribute(attribute, value);
+    },
+  });
 }
 
 if (!customElements.get("share-image-button")) {
   customElements.define("share-image-button", ShareImageButton);
 }
 
-/** @returns {any} an element with these properties; part is an attribute */
-function make(tag, /** @type {any} */ { part, ...values } = {}, ...children) {
-  const element = document.createElement(tag);
-  if (part) element.setAttribute("part", part);
-  Object.assign(element, values);
+/** Return an element with these properties. */
+function make(tag, values, ...children) {
+  const element = Object.assign(document.createElement(tag), values);
   element.append(...children);
   return element;
+}
+
+/** Live regions are read out again where their text is set again. */
+function write(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+function draft(tag, name, value) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  element.setAttribute(name, value);
+  return element;
+}
+
+function mark(path) {
+  const svg = draft("svg", "viewBox", "0 0 48 48");
+  svg.ariaHidden = "true";
+  svg.append(draft("path", "d", path));
+  return svg;
 }
