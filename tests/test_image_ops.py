@@ -265,6 +265,17 @@ def test_orientation_counts_in_every_format(format_: str) -> None:
     assert difference(shown(data, CARD), expected) < 8
 
 
+@pytest.mark.parametrize("fit", [Fit.PAD, Fit.COVER])
+@pytest.mark.parametrize("orientation", TURNS)
+def test_a_cutout_is_found_whichever_way_it_is_stored(orientation: int, fit: Fit) -> None:
+    """It sits in the upper left: its region is turned before its pixels are."""
+    stored, turn = pictures.cutout((300, 200)), TURNS[orientation]
+    upright = stored if turn is None else stored.transpose(turn)
+    data = pictures.encoded(stored, "PNG", exif=pictures.exif(orientation=orientation))
+    target = canvas((600, 300), fit)
+    assert difference(shown(data, target), shown(pictures.encoded(upright, "PNG"), target)) < 1
+
+
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_orientation_is_read_in_both_byte_orders(order: str) -> None:
     block = Image.Exif()
