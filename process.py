@@ -27,6 +27,7 @@ ARENAS = 1  # for all threads: what one has freed serves the others, and none ke
 LARGEST_KEPT_BYTES = 32 << 20  # the most that glibc allows; what is larger goes back at once
 KEPT_BYTES = 64 << 20  # free memory at the end of the heap, above which it goes back
 
+IMPORTED_LATER_BYTES = 80_000_000  # the storage client with its connections, the sandbox's server
 MEMORY_WAIT_S = 20.0  # five of the largest pictures in turn, a few seconds each
 
 _CGROUP_LIMITS = (
@@ -125,6 +126,17 @@ class MemoryBudget:
         self._waiting: list[_Work] = []
         self._changed = threading.Condition()
         self._own = threading.local()
+
+    @classmethod
+    def of_process(cls, total_bytes: int | None, threads: int) -> MemoryBudget:
+        """Return the budget of what this process may have, less what it has before any work.
+
+        total_bytes: None for what the cgroup allows; threads: requests at once, of which half may
+        wait.
+        """
+        total_bytes = total_bytes or memory_limit_bytes()
+        budget_bytes = max(0, total_bytes - resident_bytes() - IMPORTED_LATER_BYTES)
+        return cls(budget_bytes, max_waiting=max(1, threads // 2))
 
     @contextlib.contextmanager
     def reserve(self, needed_bytes: int) -> Iterator[None]:
