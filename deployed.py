@@ -2,7 +2,7 @@
 
 A working tree and the folder that was deployed from it have the same digests: so a running function
 can tell which source it is. A tree is told by its `.gcloudignore`, which is not uploaded and says
-what UPLOADED and IGNORED say; in the deployed folder every file counts that the host did not add.
+what IGNORE_LINES say; in the deployed folder every file counts that the host did not add.
 
 Standard library only, and no other module: scripts run this file without installing anything.
 """
@@ -28,6 +28,8 @@ UPLOADED = (
 # Wherever it is.
 ADDED_BY_HOST = (".*", "__pycache__", "*.pyc")
 IGNORED = (*ADDED_BY_HOST, "*.md", "package.json")
+# The root folder matches `*` as well: without the last line, gcloud uploads an empty archive.
+IGNORE_LINES = ["/*", *(f"!/{name}" for name in UPLOADED), *IGNORED, "!."]
 
 
 def digests(root: Path) -> dict[str, str]:
@@ -35,10 +37,15 @@ def digests(root: Path) -> dict[str, str]:
 
     Paths are relative, with slashes, in the order of their characters. Links count as gcloud
     uploads them: a link to a file as that file, a link to a folder not at all.
+
+    Raises: ValueError for an ignore file that says anything but IGNORE_LINES.
     """
-    is_tree = (root / IGNORE_FILE).exists()
-    wanted, ignored = (UPLOADED, IGNORED) if is_tree else (EVERYTHING, ADDED_BY_HOST)
-    return {name: _digest(root / name) for name in sorted(_files(root, "", wanted, ignored))}
+    if (root / IGNORE_FILE).exists():
+        _require_ignore_lines(root / IGNORE_FILE)
+        names = _files(root, "", UPLOADED, IGNORED)
+    else:
+        names = _files(root, "", EVERYTHING, ADDED_BY_HOST)
+    return {name: _digest(root / name) for name in sorted(names)}
 
 
 def source_digest(digests: Mapping[str, str]) -> str:
@@ -46,6 +53,14 @@ def source_digest(digests: Mapping[str, str]) -> str:
     # No name holds a NUL, so no two sets of names and digests run together to the same text.
     listing = "".join(f"{name}\0{digests[name]}\0" for name in sorted(digests))
     return hashlib.sha256(os.fsencode(listing)).hexdigest()
+
+
+def _require_ignore_lines(path: Path) -> None:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    # gcloud reads on in another file where a comment says `#!include:`.
+    patterns = [line for line in lines if line and (line[0] != "#" or "!include" in line)]
+    if patterns != IGNORE_LINES:
+        raise ValueError(f"{path.name} says other patterns than deployed.py")
 
 
 def _files(root: Path, folder: str, wanted: Sequence[str], ignored: Sequence[str]) -> Iterator[str]:

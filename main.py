@@ -6,10 +6,8 @@
         ├── delete          take a share back
         ├── page            what a visitor sees
         ├── picture, card   what was stored
-        ├── asset           the browser client, and the demo page
-        ├── texts           what the client says, in a language
-        ├── health          what runs, and how it is configured
-        ├── openapi         the contract
+        ├── asset, texts    the browser client, its languages, the demo page
+        ├── health, openapi what runs here; the contract
         └── _preflight      CORS
 
 functions-framework imports this module once and calls share_image for every request.

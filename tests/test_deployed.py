@@ -219,12 +219,13 @@ def test_this_tree_deploys_its_modules_and_no_development_file() -> None:
     }
 
 
-def test_the_ignore_file_says_what_the_program_says() -> None:
-    """Its last line re-includes the root folder itself: else gcloud uploads an empty archive."""
-    lines = (ROOT / deployed.IGNORE_FILE).read_text(encoding="utf-8").splitlines()
-    patterns = [line for line in lines if line and not line.startswith("#")]
-    uploaded = [f"!/{name}" for name in deployed.UPLOADED]
-    assert patterns == ["/*", *uploaded, *deployed.IGNORED, "!."]
+@pytest.mark.parametrize("line", ["!/tests", "#!include:.gitignore", "# !include:x", "!."])
+def test_an_ignore_file_that_says_more_is_refused(tree: Path, line: str) -> None:
+    """Else gcloud would upload other files than those with a digest."""
+    with (tree / deployed.IGNORE_FILE).open("a", encoding="utf-8") as file:
+        file.write(f"{line}\n")
+    with pytest.raises(ValueError, match=r"^\.gcloudignore says other patterns"):
+        deployed.digests(tree)
 
 
 # What gcloud itself does: run by its own modules alone, as JSON in and out.
