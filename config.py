@@ -10,10 +10,12 @@ Sizes are decimal (1 MB = 1,000,000 bytes); hours may be fractions. README.md li
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
@@ -117,9 +119,7 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     in_cloud = bool(environ.get("K_SERVICE"))
     settings = Settings(
         image=ImageSettings(
-            max_pixels=env.read(
-                "MAX_MEGAPIXELS", "", _optional(_scaled(1_000_000)), "megapixels above 0"
-            ),
+            max_pixels=env.read("MAX_MEGAPIXELS", "", _optional(_mega), "megapixels above 0"),
             max_input_side_px=env.read("MAX_INPUT_SIDE_PX", "", _optional(_positive), "pixels"),
             input_formats=env.read("INPUT_FORMATS", ",".join(FORMATS), _formats, _FORMATS_EXPECTED),
             max_side_px=env.read("MAX_SIDE_PX", "1200", _side_px, "pixels from 16 to 4096"),
@@ -135,7 +135,7 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         local_storage_dir=env.read("LOCAL_STORAGE_DIR", ".shares", Path, "a folder"),
         public_base_url=env.read("PUBLIC_BASE_URL", "", _optional(_base_url), _BASE_URL_EXPECTED),
         share_ttl=env.read("SHARE_TTL_HOURS", "24", _hours, "hours above 0, at most 8760"),
-        max_upload_bytes=env.read("MAX_UPLOAD_MB", "20", _scaled(1_000_000), "megabytes above 0"),
+        max_upload_bytes=env.read("MAX_UPLOAD_MB", "20", _mega, "megabytes above 0"),
         allowed_origins=env.read("ALLOWED_ORIGINS", "*", _origins, _ORIGINS_EXPECTED),
         rate_limit=env.read("RATE_LIMIT", "100/hour", _rate_limit, _RATE_LIMIT_EXPECTED),
         rate_limit_storage_uri=env.read(
@@ -145,9 +145,7 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
             "memory:// or redis://host:port/0",
         ),
         trusted_proxy_hops=env.read("TRUSTED_PROXY_HOPS", "1", _hops, "a number from 0 to 9"),
-        memory_budget_bytes=env.read(
-            "MEMORY_BUDGET_MB", "", _optional(_scaled(1_000_000)), "megabytes above 0"
-        ),
+        memory_budget_bytes=env.read("MEMORY_BUDGET_MB", "", _optional(_mega), "megabytes above 0"),
         threads=env.read("THREADS", str((os.cpu_count() or 1) * 4), _positive, "a number above 0"),
         store_name=env.read("STORE_NAME", "", _one_line, "a name without control characters"),
         store_url=env.read("STORE_URL", "", _optional(_web_url), "an http or https URL"),
@@ -200,53 +198,51 @@ _ORIGINS_EXPECTED = (
 
 _RATE_LIMIT_EXPECTED = "such as 100/hour: per second, minute, hour or day"
 
-_RATE_LIMIT = re.compile(r"[1-9]\d{0,8}/(?:second|minute|hour|day)")
 _HOST = r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\]"
 _AUTHORITY = rf"(?:{_HOST})(?::\d{{1,5}})?"
 _ORIGIN = re.compile(rf"https?://(?:\*\.)?{_AUTHORITY}")
 _BASE_URL = re.compile(rf"https?://{_AUTHORITY}(?:/[A-Za-z0-9._~-]+)*")
 _URL_REST = r"[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]*"  # RFC 3986, section 2
-_WEB_URL = re.compile(rf"https?://{_AUTHORITY}(?:[/?#]{_URL_REST})?")
-_CONTACT_URL = re.compile(rf"https://{_AUTHORITY}(?:[/?#]{_URL_REST})?|mailto:[^@\s]+@{_URL_REST}")
 _REDIS_REST = re.compile(r"(?:/\d*)?\?(?:ssl_\w+=[^&]+&?)*")  # a database, options of TLS
-# https://cloud.google.com/storage/docs/buckets#naming
-_BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 
 
 def _optional(parse: Callable[[str], T]) -> Callable[[str], T | None]:
     return lambda text: parse(text) if text else None
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number <= 0:
-        raise ValueError(text)
-    return number
+def _number(low: float, high: float = math.inf, *, scale: int = 1) -> Callable[[str], int]:
+    """Return a parser of whole numbers from low to high.
 
+    scale: how many of them the unit of the text holds, which may then have fractions.
+    """
 
-def _scaled(factor: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        return _positive(str(round(float(text) * factor)))
+        number = int(text) if scale == 1 else round(float(text) * scale)
+        if not low <= number <= high:
+            raise ValueError(text)
+        return number
 
     return parse
 
 
-def _side_px(text: str) -> int:
-    side = int(text)
-    if not 16 <= side <= 4096:  # noqa: PLR2004 - the bounds that the message names
+_positive, _hops, _side_px = _number(1), _number(0, 9), _number(16, 4096)
+_mega = _number(1, scale=1_000_000)
+
+
+def _matching(pattern: re.Pattern[str], text: str) -> str:
+    if not pattern.fullmatch(text):
         raise ValueError(text)
-    return side
+    return text
 
 
-def _hops(text: str) -> int:
-    hops = int(text)
-    if not 0 <= hops <= 9:  # noqa: PLR2004 - the bounds that the message names
-        raise ValueError(text)
-    return hops
-
-
-def _rate_limit(text: str) -> str:
-    return _matching(_RATE_LIMIT, text)
+_rate_limit = partial(_matching, re.compile(r"[1-9]\d{0,8}/(?:second|minute|hour|day)"))
+_web_url = partial(_matching, re.compile(rf"https?://{_AUTHORITY}(?:[/?#]{_URL_REST})?"))
+_contact_url = partial(
+    _matching,
+    re.compile(rf"https://{_AUTHORITY}(?:[/?#]{_URL_REST})?|mailto:[^@\s]+@{_URL_REST}"),
+)
+# https://cloud.google.com/storage/docs/buckets#naming
+_bucket_name = partial(_matching, re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]"))
 
 
 def _limit_storage(text: str) -> str:
@@ -268,16 +264,6 @@ def _hours(text: str) -> timedelta:
     return timedelta(hours=hours)
 
 
-def _matching(pattern: re.Pattern[str], text: str) -> str:
-    if not pattern.fullmatch(text):
-        raise ValueError(text)
-    return text
-
-
-def _bucket_name(text: str) -> str:
-    return _matching(_BUCKET_NAME, text)
-
-
 def _base_url(text: str) -> str:
     return _matching(_BASE_URL, text.rstrip("/"))
 
@@ -286,14 +272,6 @@ def _one_line(text: str) -> str:
     if not text.isprintable():
         raise ValueError(text)
     return text
-
-
-def _web_url(text: str) -> str:
-    return _matching(_WEB_URL, text)
-
-
-def _contact_url(text: str) -> str:
-    return _matching(_CONTACT_URL, text)
 
 
 def _items(text: str) -> tuple[str, ...]:

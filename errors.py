@@ -1,45 +1,42 @@
 """Every way a request can fail, as one tree; main.py maps it to HTTP, once.
 
-    ShareImageError                 500 internal_error
-    ├── BadRequest                  400
-    │   ├── MalformedForm               malformed_form
-    │   │   └── MissingBoundary         missing_boundary
-    │   ├── FileTooLarge                file_too_large
-    │   └── UnusableImage           (the picture itself)
-    │       ├── UnsupportedFormat       unsupported_format
-    │       ├── DimensionsTooLarge      dimensions_too_large
-    │       ├── CorruptImage            corrupt_image
-    │       └── ImageTooComplex         image_too_complex
-    ├── MissingToken                401 missing_token
-    ├── OriginNotAllowed            403 origin_not_allowed
-    ├── WrongToken                  403 wrong_token
-    ├── NotFound                    404 not_found
-    │   └── ObjectNotFound              (storage has no object of that name)
-    ├── MethodNotAllowed            405 method_not_allowed
-    ├── UploadTooSlow               408 upload_too_slow
-    ├── Gone                        410 gone
-    │   └── ObjectDeleted               (storage has a tombstone of that name)
-    ├── PreconditionFailed          412 precondition_failed
-    ├── RangeNotSatisfiable         416 range_not_satisfiable
-    ├── ObjectExists                500 (the name is taken; shares.py decides what it means)
-    ├── InvalidFields               422 invalid_fields
-    │   └── UnusableKey                 (the Idempotency-Key)
-    ├── TooManyRequests             429 too_many_requests
-    ├── Busy                        503 busy
-    └── StorageUnavailable          503 storage_unavailable
-        └── StorageSuspended            (not asked at all)
+ShareImageError                 500 internal_error
+├── BadRequest                  400
+│   ├── MalformedForm               malformed_form
+│   │   └── MissingBoundary         missing_boundary
+│   ├── FileTooLarge                file_too_large
+│   └── UnusableImage           (the picture itself)
+│       ├── UnsupportedFormat       unsupported_format
+│       ├── DimensionsTooLarge      dimensions_too_large
+│       ├── CorruptImage            corrupt_image
+│       └── ImageTooComplex         image_too_complex
+├── MissingToken                401 missing_token
+├── OriginNotAllowed            403 origin_not_allowed
+├── WrongToken                  403 wrong_token
+├── NotFound                    404 not_found
+│   └── ObjectNotFound              (storage has no object of that name)
+├── MethodNotAllowed            405 method_not_allowed
+├── UploadTooSlow               408 upload_too_slow
+├── Gone                        410 gone
+│   └── ObjectDeleted               (storage has a tombstone of that name)
+├── PreconditionFailed          412 precondition_failed
+├── RangeNotSatisfiable         416 range_not_satisfiable
+├── ObjectExists                500 (the name is taken; shares.py decides what it means)
+├── InvalidFields               422 invalid_fields
+│   └── UnusableKey                 (the Idempotency-Key)
+├── TooManyRequests             429 too_many_requests
+├── Busy                        503 busy
+└── StorageUnavailable          503 storage_unavailable
+    └── StorageSuspended            (not asked at all)
 
-    ConfigurationError              the process does not start
-
-An error carries two messages: `detail` is public and goes into the answer, `reason` is private
-and goes into the log.
+ConfigurationError              the process does not start
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, ClassVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -49,19 +46,19 @@ if TYPE_CHECKING:
 class ShareImageError(Exception):
     """A request that failed: what the client is told, and what only the log is told.
 
-    status: the HTTP status; code: a stable machine word; detail: the public text;
-    reason: the private cause, never sent.
+    status: the HTTP status; code: a stable machine word; detail: the public text, the status's own
+    phrase where there is no better one; reason: the private cause, which goes into the log.
     """
 
     status: ClassVar[HTTPStatus] = HTTPStatus.INTERNAL_SERVER_ERROR
     code: ClassVar[str] = "internal_error"
-    detail: str = "Internal Server Error"
+    detail: str = ""
+    _headers: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, reason: str = "", *, detail: str | None = None) -> None:
-        super().__init__(reason or detail or self.detail)
         self.reason = reason
-        if detail is not None:
-            self.detail = detail
+        self.detail = detail or self.detail or self.status.phrase
+        super().__init__(reason or self.detail)
 
     def body(self) -> dict[str, Any]:
         """Return the JSON body of the answer."""
@@ -69,7 +66,7 @@ class ShareImageError(Exception):
 
     def headers(self) -> Mapping[str, str]:
         """Return the header fields that belong to this answer alone."""
-        return {}
+        return self._headers
 
 
 class BadRequest(ShareImageError):
@@ -77,7 +74,6 @@ class BadRequest(ShareImageError):
 
     status = HTTPStatus.BAD_REQUEST
     code = "bad_request"
-    detail = "Bad Request"
 
 
 class MalformedForm(BadRequest):
@@ -100,9 +96,8 @@ class FileTooLarge(BadRequest):
     code = "file_too_large"
 
     def __init__(self, *, max_bytes: int, reason: str = "") -> None:
-        super().__init__(
-            reason, detail=f"File too large for sharing (max {max_bytes / 1_000_000:g}MB)"
-        )
+        max_mb = f"{max_bytes / 1_000_000:g}MB"
+        super().__init__(reason, detail=f"File too large for sharing (max {max_mb})")
 
 
 class UnusableImage(BadRequest):
@@ -118,8 +113,7 @@ class UnsupportedFormat(UnusableImage):
     code = "unsupported_format"
 
     def __init__(self, *, supported: Iterable[str], reason: str = "") -> None:
-        names = "/".join(supported)
-        super().__init__(reason, detail=f"Invalid file type. Only {names} supported")
+        super().__init__(reason, detail=f"Invalid file type. Only {'/'.join(supported)} supported")
 
 
 class DimensionsTooLarge(UnusableImage):
@@ -151,10 +145,7 @@ class MissingToken(ShareImageError):
     status = HTTPStatus.UNAUTHORIZED
     code = "missing_token"
     detail = "Missing delete_token: send it as Authorization: Bearer"
-
-    def headers(self) -> Mapping[str, str]:
-        """Return WWW-Authenticate, which the status obliges to."""
-        return {"WWW-Authenticate": "Bearer"}
+    _headers = MappingProxyType({"WWW-Authenticate": "Bearer"})
 
 
 class OriginNotAllowed(ShareImageError):
@@ -178,7 +169,6 @@ class NotFound(ShareImageError):
 
     status = HTTPStatus.NOT_FOUND
     code = "not_found"
-    detail = "Not Found"
 
 
 class ObjectNotFound(NotFound):
@@ -190,15 +180,10 @@ class MethodNotAllowed(ShareImageError):
 
     status = HTTPStatus.METHOD_NOT_ALLOWED
     code = "method_not_allowed"
-    detail = "Method Not Allowed"
 
     def __init__(self, *, allowed: Sequence[str]) -> None:
         super().__init__()
-        self.allowed = tuple(allowed)
-
-    def headers(self) -> Mapping[str, str]:
-        """Return Allow, which the status obliges to."""
-        return {"Allow": ", ".join(self.allowed)}
+        self._headers = {"Allow": ", ".join(allowed)}
 
 
 class Gone(ShareImageError):
@@ -232,7 +217,6 @@ class PreconditionFailed(ShareImageError):
 
     status = HTTPStatus.PRECONDITION_FAILED
     code = "precondition_failed"
-    detail = "Precondition Failed"
 
 
 class RangeNotSatisfiable(ShareImageError):
@@ -244,11 +228,7 @@ class RangeNotSatisfiable(ShareImageError):
 
     def __init__(self, *, size_bytes: int) -> None:
         super().__init__()
-        self.size_bytes = size_bytes
-
-    def headers(self) -> Mapping[str, str]:
-        """Return Content-Range, which tells the size there is."""
-        return {"Content-Range": f"bytes */{self.size_bytes}"}
+        self._headers = {"Content-Range": f"bytes */{size_bytes}"}
 
 
 class ObjectExists(ShareImageError):
@@ -259,25 +239,18 @@ class ObjectExists(ShareImageError):
         self.name = name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FieldProblem:
-    """One entry of a 422 answer, in the form that the replaced endpoint gave it.
+class FieldProblem(NamedTuple):
+    """One entry of a 422 answer, in the form that the replaced endpoint gave it."""
 
-    type: `missing`, `value_error` or `string_type`; loc: where, e.g. `("body", "file")`.
-    """
-
-    type: str
-    loc: tuple[str, str]
+    type: str  # missing, value_error or string_type
+    loc: tuple[str, str]  # where, such as ("body", "file")
     msg: str
+    input: None = None  # what was sent is not echoed
 
     @classmethod
     def missing(cls, field: str) -> FieldProblem:
         """Return the problem of a required form field that is absent or empty."""
         return cls(type="missing", loc=("body", field), msg="Field required")
-
-    def entry(self) -> dict[str, Any]:
-        """Return the JSON entry; `input` is always null: what was sent is not echoed."""
-        return {"type": self.type, "loc": list(self.loc), "msg": self.msg, "input": None}
 
 
 class InvalidFields(ShareImageError):
@@ -292,17 +265,15 @@ class InvalidFields(ShareImageError):
 
     def body(self) -> dict[str, Any]:
         """Return the JSON body: `detail` is a list here, one entry per problem."""
-        return {"detail": [p.entry() for p in self.problems], "code": self.code}
+        return {"detail": [p._asdict() for p in self.problems], "code": self.code}
 
 
 class UnusableKey(InvalidFields):
     """The Idempotency-Key is not one that a share can be made under."""
 
     def __init__(self, message: str) -> None:
-        problem = FieldProblem(
-            type="value_error", loc=("header", "Idempotency-Key"), msg=f"Value error, {message}"
-        )
-        super().__init__([problem])
+        where = ("header", "Idempotency-Key")
+        super().__init__([FieldProblem("value_error", where, f"Value error, {message}")])
 
 
 class TooManyRequests(ShareImageError):
@@ -314,12 +285,7 @@ class TooManyRequests(ShareImageError):
 
     def __init__(self, *, retry_after_s: int, rate_limit: Mapping[str, str]) -> None:
         super().__init__()
-        self.retry_after_s = retry_after_s
-        self.rate_limit = rate_limit
-
-    def headers(self) -> Mapping[str, str]:
-        """Return Retry-After, and what is left of the limit."""
-        return {"Retry-After": str(self.retry_after_s), **self.rate_limit}
+        self._headers = {"Retry-After": str(retry_after_s), **rate_limit}
 
 
 class Busy(ShareImageError):
@@ -328,10 +294,7 @@ class Busy(ShareImageError):
     status = HTTPStatus.SERVICE_UNAVAILABLE
     code = "busy"
     detail = "Image sharing service temporarily unavailable"
-
-    def headers(self) -> Mapping[str, str]:
-        """Return Retry-After: what holds the memory is done within seconds."""
-        return {"Retry-After": "5"}
+    _headers = MappingProxyType({"Retry-After": "5"})  # seconds: pictures take one or two each
 
 
 class StorageUnavailable(ShareImageError):

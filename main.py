@@ -6,10 +6,8 @@
         ├── delete          take a share back
         ├── page            what a visitor sees
         ├── picture, card   what was stored
-        ├── asset           the browser client, and the demo page
-        ├── texts           what the client says, in a language
-        ├── health          what runs, and how it is configured
-        ├── openapi         the contract
+        ├── asset, texts    the browser client, its languages, the demo page
+        ├── health, openapi what runs here; the contract
         └── _preflight      CORS
 
 functions-framework imports this module once and calls share_image for every request.
@@ -19,35 +17,25 @@ functions-framework imports this module once and calls share_image for every req
 from __future__ import annotations
 
 import math
-import os
 import time
 import traceback
-from dataclasses import asdict
-from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-import flask
 from flask import Request, Response
-from werkzeug.exceptions import HTTPException
-from werkzeug.exceptions import MethodNotAllowed as RouteMethodNotAllowed
-from werkzeug.exceptions import NotFound as RouteNotFound
 from werkzeug.routing import Map, Rule
 
 import process
 
 process.begin_imports()
 
-import deployed
 import links
-from config import VERSION, Settings, load_settings
+from config import Settings, load_settings
 from errors import (
     BadRequest,
     Gone,
-    MethodNotAllowed,
     MissingToken,
     NotFound,
     ObjectDeleted,
@@ -55,25 +43,28 @@ from errors import (
     WrongToken,
 )
 from image_ops import Renderer
-from imaging.memory_cost import megapixel_limits
-from logs import Log, note, public_fields, request_line, stage
+from logs import Log, note, request_line, stage
 from platforms import card_canvas, picture_canvas
-from process import MemoryBudget, memory_limit_bytes, resident_bytes
-from serving.assets import DEMO, Assets
+from process import MemoryBudget
+from serving.assets import PATHS as ASSET_PATHS
+from serving.assets import Assets
 from serving.conditional import conditional
 from serving.cors import Origins, preflight_headers
 from serving.forms import body_bytes, idempotency_key, parse_form
+from serving.framework import claim_answers, warm_up_in_workers
+from serving.health import Health, warn_of_memory_limits
 from serving.pages import Pages, picture_response
 from serving.rate_limit import RateLimiter, client_address
 from serving.request_log import write_cut, write_line
 from serving.responses import Visit, cached, json_answer, prefers_html, sealed
+from serving.routing import listed, match, with_options
 from serving.unread import bound_reading
 from share_keys import token_matches
 from shares import CARD, PICTURE, Share, Shares
 from storage import open_storage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from uuid import UUID
 
     from image_ops import Rendition
@@ -82,11 +73,6 @@ if TYPE_CHECKING:
     Handler = Callable[..., Response]
 
 ROOT = Path(__file__).parent
-SHOWN_DIGEST_CHARS = 12  # of the source, in a header field of every answer
-IMPORTED_LATER_BYTES = 80_000_000  # the storage client with its connections, the sandbox's server
-# The worker's exit status at which gunicorn ends as a whole, instead of starting another one.
-# Source: gunicorn/arbiter.py (WORKER_BOOT_ERROR, reap_workers).
-WORKER_BOOT_ERROR = 3
 
 
 class Service:
@@ -94,38 +80,25 @@ class Service:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._log = Log(settings.log_level, project_id=settings.project_id)
+        self.log = Log(settings.log_level, project_id=settings.project_id)
         self._origins = Origins.of(settings.allowed_origins)
         self._storage = open_storage(settings)
         self._rate_limiter = RateLimiter(settings.rate_limit, settings.rate_limit_storage_uri)
-        self._memory = _memory_budget(settings)
+        self._memory = MemoryBudget.of_process(settings.memory_budget_bytes, settings.threads)
         self._renderer = Renderer(settings.image, self._memory)
-        self._shares = Shares(self._storage, settings.share_ttl, self._log)
+        self._shares = Shares(self._storage, settings.share_ttl, self.log)
         self._pages = Pages(settings)
         self._assets = Assets(demo_page=settings.demo_page)
-        self._started_at = datetime.now(UTC)
-        self._source_files = deployed.digests(ROOT)
-        self._source = deployed.source_digest(self._source_files)
-        self._deployment = " ".join(
-            filter(None, (self._source[:SHOWN_DIGEST_CHARS], settings.revision))
-        )
+        self._health = Health(settings, self._storage, self._rate_limiter)
         self._openapi = (ROOT / "openapi.json").read_bytes()
-        self._log.write("INFO", "started", self._start_fields())
-        self._warn_of_memory_limits()
+        self._health.log_start(self.log, listed(ROUTES))
+        warn_of_memory_limits(self.log, settings.image, self._memory.budget_bytes)
 
     def warm_up(self) -> None:
-        """Import what the first share needs, while the port opens already.
-
-        A process that cannot would go on, healthy and broken: it ends instead, and says why.
-        """
-        try:
-            with process.importing():
-                self._storage.warm_up()
-                self._rate_limiter.warm_up()
-        except Exception:  # noqa: BLE001 - whatever an import raises
-            fields = {"exception": traceback.format_exc()}
-            self._log.write("ERROR", "ended: cannot import what every share needs", fields)
-            os._exit(WORKER_BOOT_ERROR)  # sys.exit would end this thread alone
+        """Import what the first share needs, while the port opens already."""
+        with process.importing():
+            self._storage.warm_up()
+            self._rate_limiter.warm_up()
 
     def answer(self, request: Request) -> Response:
         """Return the answer to a request: never raises, every failure becomes an answer."""
@@ -135,16 +108,15 @@ class Service:
             response = self._answer(request, visit)
             is_for_all = "Access-Control-Allow-Origin" in response.headers
             cors = {} if is_for_all else self._origins.headers(visit.origin, visit.own_origins)
-            is_https = visit.base_url.startswith("https:")
             sealed(
                 response,
                 cors,
-                deployment=self._deployment,
-                is_https=is_https,
+                deployment=self._health.deployment,
+                is_https=visit.base_url.startswith("https:"),
                 environ=request.environ,
             )
-            write_line(self._log, request, response, line, time.perf_counter() - started)
-        bound_reading(response, request.environ, partial(write_cut, self._log, request))
+            write_line(self.log, request, response, line, time.perf_counter() - started)
+        bound_reading(response, request.environ, partial(write_cut, self.log, request))
         return response
 
     def create(self, request: Request, visit: Visit) -> Response:
@@ -207,7 +179,7 @@ class Service:
 
     def asset(self, request: Request, _visit: Visit) -> Response:
         """Answer GET and HEAD for a file of web/: the browser client, and the demo page at /."""
-        return self._assets.response(request, request.path.lstrip("/") or DEMO)
+        return self._assets.response(request, request.path)
 
     def texts(self, request: Request, _visit: Visit, tag: str) -> Response:
         """Answer GET and HEAD /texts/{tag}.json: what the browser client says in a language."""
@@ -215,29 +187,7 @@ class Service:
 
     def health(self, _request: Request, _visit: Visit) -> Response:
         """Answer GET /health: what runs, how it is configured, what of it works; calls nothing."""
-        settings = self._settings
-        return json_answer(
-            {
-                "status": "ok",
-                "version": VERSION,
-                "source": self._source,
-                "source_files": self._source_files,
-                "revision": settings.revision,
-                "started_at": self._started_at.isoformat(timespec="milliseconds"),
-                "storage": {
-                    "backend": self._storage.kind,
-                    "location": self._storage.location,
-                    "ready": self._storage.is_ready,
-                },
-                "storage_state": asdict(self._storage.state),
-                "rate_limit": self._rate_limiter.state,
-                "settings": {name: v.shown for name, v in settings.variables.items()},
-                "share_ttl_hours": settings.share_ttl.total_seconds() / 3600,
-                "allowed_origins": list(settings.allowed_origins),
-                "max_upload_bytes": settings.max_upload_bytes,
-                "public_base_url": settings.public_base_url,
-            }
-        )
+        return json_answer(self._health.body())
 
     def openapi(self, request: Request, _visit: Visit) -> Response:
         """Answer GET /openapi.json."""
@@ -257,27 +207,20 @@ class Service:
             note(exception=traceback.format_exc())
             return self._error(request, visit, ShareImageError(), is_page=False)
 
-    def _route(self, request: Request, visit: Visit) -> tuple[Handler, dict[str, Any]]:
+    def _route(self, request: Request, visit: Visit) -> tuple[Handler, Mapping[str, Any]]:
         if not visit.base_url:
             raise BadRequest("Host names no host", detail="Invalid Host header")
         if request.environ["PATH_INFO"].startswith("//"):  # request.path hides it
             raise NotFound("no route")
-        routes = ROUTES.bind("")
         if request.method == "OPTIONS":
-            return Service._preflight, {"methods": routes.allowed_methods(request.path)}
-        try:
-            handler, arguments = routes.match(request.path, request.method)
-        except RouteMethodNotAllowed as error:
-            raise MethodNotAllowed(allowed=_with_options(error.valid_methods or ())) from None
-        except RouteNotFound:
-            raise NotFound("no route") from None
-        return handler, dict(arguments)
+            return Service._preflight, {"methods": ROUTES.bind("").allowed_methods(request.path)}
+        return match(ROUTES, request)
 
     def _preflight(self, _request: Request, visit: Visit, methods: Iterable[str]) -> Response:
         if not methods:
             raise NotFound("no route")
         self._origins.check(visit.origin, visit.own_origins)
-        allowed = ", ".join(_with_options(methods))
+        allowed = ", ".join(with_options(methods))
         response = Response(status=HTTPStatus.NO_CONTENT)
         response.headers["Allow"] = allowed
         response.headers.update(preflight_headers(allowed))
@@ -320,60 +263,27 @@ class Service:
             trusted_hops=self._settings.trusted_proxy_hops,
         )
 
-    def _start_fields(self) -> dict[str, Any]:
-        """Return what the line at the start of the process says."""
-        return {
-            "version": VERSION,
-            "source": self._source,
-            "routes": [
-                f"{', '.join(sorted(rule.methods or ()))} {rule.rule}"
-                for rule in ROUTES.iter_rules()
-            ],
-            "settings": public_fields(self._settings),
-        }
 
-    def _warn_of_memory_limits(self) -> None:
-        image = self._settings.image
-        canvases = (picture_canvas("", None, max_side_px=image.max_side_px), card_canvas(None))
-        limits = megapixel_limits(image, canvases, self._memory.budget_bytes)
-        if limits:
-            message = "memory allows fewer megapixels than MAX_MEGAPIXELS"
-            settings = "MEMORY_BUDGET_MB or the instance's memory, MAX_MEGAPIXELS, INPUT_FORMATS"
-            self._log.write("WARNING", message, {"megapixels": limits, "settings": settings})
-
-
+_PAGE, _PICTURE, _CARD = (
+    path.format(share_id="<share_id>") for path in (links.PAGE, links.PICTURE, links.CARD)
+)
+_SHARE = "/api/v2/share-image"
 ROUTES = Map(
     [
         Rule("/", endpoint=Service.create, methods=["POST"]),
         # With a slash at its end, too: the replaced endpoint redirected from there.
-        Rule(
-            "/api/v2/share-image", endpoint=Service.create, methods=["POST"], strict_slashes=False
-        ),
-        Rule("/api/v2/share-image/<share_id>", endpoint=Service.delete, methods=["DELETE"]),
-        Rule(links.PAGE.format(share_id="<share_id>"), endpoint=Service.page, methods=["GET"]),
-        Rule(
-            links.PICTURE.format(share_id="<share_id>"), endpoint=Service.picture, methods=["GET"]
-        ),
-        Rule(links.CARD.format(share_id="<share_id>"), endpoint=Service.card, methods=["GET"]),
-        Rule("/", endpoint=Service.asset, methods=["GET"]),
-        Rule("/share-image.js", endpoint=Service.asset, methods=["GET"]),
-        Rule("/share-image.js.map", endpoint=Service.asset, methods=["GET"]),
-        Rule("/share-image.d.ts", endpoint=Service.asset, methods=["GET"]),
+        Rule(_SHARE, endpoint=Service.create, methods=["POST"], strict_slashes=False),
+        Rule(f"{_SHARE}/<share_id>", endpoint=Service.delete, methods=["DELETE"]),
+        Rule(_PAGE, endpoint=Service.page, methods=["GET"]),
+        Rule(_PICTURE, endpoint=Service.picture, methods=["GET"]),
+        Rule(_CARD, endpoint=Service.card, methods=["GET"]),
         Rule("/texts/<tag>.json", endpoint=Service.texts, methods=["GET"]),
-        Rule("/demo.css", endpoint=Service.asset, methods=["GET"]),
-        Rule("/demo.js", endpoint=Service.asset, methods=["GET"]),
+        *(Rule(path, endpoint=Service.asset, methods=["GET"]) for path in ASSET_PATHS),
         Rule("/health", endpoint=Service.health, methods=["GET"]),
         Rule("/openapi.json", endpoint=Service.openapi, methods=["GET"]),
     ],
     merge_slashes=False,
 )
-
-
-def _memory_budget(settings: Settings) -> MemoryBudget:
-    """Give the work what the process may have, less what it has before any work."""
-    total_bytes = settings.memory_budget_bytes or memory_limit_bytes()
-    budget_bytes = max(0, total_bytes - resident_bytes() - IMPORTED_LATER_BYTES)
-    return MemoryBudget(budget_bytes, max_waiting=max(1, settings.threads // 2))
 
 
 def _share_answer(
@@ -398,30 +308,10 @@ def _share_answer(
     }
 
 
-def _with_options(methods: Iterable[str]) -> tuple[str, ...]:
-    return (*sorted(methods), "OPTIONS")
-
-
-def _warm_up_worker(arbiter_pid: int) -> None:
-    if os.getppid() == arbiter_pid:  # else a process that a worker forked, which serves nothing
-        Thread(target=service.warm_up, daemon=True).start()
-
-
-def _claim_framework_answers(app: flask.Flask) -> None:
-    """Make the answers that the framework gives by itself ours: JSON, with CORS header fields.
-
-    It redirects // in a path, and answers /robots.txt and /favicon.ico without asking the function.
-    """
-    app.url_map.merge_slashes = app.url_map.strict_slashes = False
-    app.register_error_handler(HTTPException, lambda _error: service.answer(flask.request))
-
-
 process.keep_freed_memory()
 service = Service(load_settings())
-# In gunicorn's workers, not before: a thread of the process that forks would be cut off half way.
-os.register_at_fork(after_in_child=partial(_warm_up_worker, os.getpid()))
-if flask.has_app_context():
-    _claim_framework_answers(flask.current_app)
+claim_answers(service.answer)
+warm_up_in_workers(lambda: service.warm_up(), service.log)  # noqa: PLW0108 - found when called
 process.end_imports()
 
 

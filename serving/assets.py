@@ -40,6 +40,8 @@ _CLIENT_FILES = {
 }
 _DEMO_FILES = {name: name for name in (DEMO, "demo.css", "demo.js")}
 
+PATHS = ("/", *(f"/{name}" for name in (_CLIENT_FILES | _DEMO_FILES) if name != DEMO))
+
 _CONTENT_TYPES = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
@@ -93,11 +95,12 @@ class Assets:
             for texts in languages().values()
         }
 
-    def response(self, request: Request, name: str) -> Response:
-        """Return the answer to GET or HEAD for a file: conditional, gzipped where that is accepted.
+    def response(self, request: Request, path: str) -> Response:
+        """Return the answer to GET or HEAD for one of PATHS: conditional, gzipped where accepted.
 
         Raises: NotFound, also for the files of the demo page where it is off; PreconditionFailed.
         """
+        name = path.removeprefix("/") or DEMO
         asset = self._assets.get(name)
         if asset is None:
             raise NotFound("no such file, or DEMO_PAGE is off")

@@ -31,6 +31,9 @@ PIXELS = (
 # A module imports only what stands below it. A new module gets its line here.
 ORDER = (
     "main",
+    "serving.routing",
+    "serving.framework",
+    "serving.health",
     "serving.pages",
     "serving.assets",
     "serving.languages",
@@ -66,7 +69,7 @@ ORDER = (
 SERVING = {name for name in ORDER if name.startswith("serving.")}
 PLACES = {
     "flask": {"main", *SERVING},
-    "werkzeug": {"main"},
+    "werkzeug": {"main", "serving.framework", "serving.routing"},
     "multipart": {"serving.forms"},
     "jinja2": {"serving.pages"},
     "markupsafe": {"serving.pages"},

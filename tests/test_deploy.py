@@ -644,7 +644,7 @@ def test_gcloud_is_told_to_heed_the_ignore_file_whatever_its_own_settings_say(
     ("name", "text", "said"),
     [
         ("shares.py", "import no_such_package\n", "No module named 'no_such_package'"),
-        (".gcloudignore", "/*\n!/main.py\n!/requirements.txt\n!.\n", "No module named 'process'"),
+        (".gcloudignore", "/*\n!/main.py\n!/requirements.txt\n!.\n", "says other patterns"),
     ],
 )
 def test_what_would_not_start_is_named_before_anything_is_built(

@@ -3,7 +3,7 @@
     the tree ── archive ── an empty folder ─┐
     requirements.txt ── a fresh environment ┴── functions-framework ── scripts/verify
 
-The archive is made twice: by gcloud's own code, where gcloud is installed, and by source.py's
+The archive is made twice: by gcloud's own code, where gcloud is installed, and by deployed.py's
 independent reading of .gcloudignore, always.
 """
 
@@ -42,7 +42,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def read_ignore_file(tree: Path, target: Path) -> Path:
-    """Copy what source.py says is uploaded."""
+    """Copy what deployed.py says is uploaded."""
     for name in deployed.digests(tree):
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(tree / name, target / name)
