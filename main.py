@@ -67,7 +67,7 @@ from serving.pages import Pages, picture_response
 from serving.rate_limit import RateLimiter, client_address
 from serving.request_log import write_cut, write_line
 from serving.responses import Visit, cached, json_answer, prefers_html, sealed
-from serving.unread import bound_reading
+from serving.unread import Readers
 from share_keys import token_matches
 from shares import CARD, PICTURE, Share, Shares
 from storage import open_storage
@@ -103,6 +103,7 @@ class Service:
         self._shares = Shares(self._storage, settings.share_ttl, self._log)
         self._pages = Pages(settings)
         self._assets = Assets(demo_page=settings.demo_page)
+        self._readers = Readers()
         self._started_at = datetime.now(UTC)
         self._source_files = deployed.digests(ROOT)
         self._source = deployed.source_digest(self._source_files)
@@ -144,7 +145,7 @@ class Service:
                 environ=request.environ,
             )
             write_line(self._log, request, response, line, time.perf_counter() - started)
-        bound_reading(response, request.environ, partial(write_cut, self._log, request))
+        self._readers.bound(response, request.environ, partial(write_cut, self._log, request))
         return response
 
     def create(self, request: Request, visit: Visit) -> Response:
