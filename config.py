@@ -80,6 +80,7 @@ class Settings:
     rate_limit_storage_uri: where instances count together, may hold a password;
     trusted_proxy_hops: how many addresses of X-Forwarded-For, from the right, our proxies wrote;
     memory_budget_bytes: for the whole process, None for what the cgroup allows;
+    cache_bytes: of it, for what was read from storage lately, 0 for no cache;
     threads: requests at once, as the server reads it;
     store_url: where visitors are sent; contact_url: where they report a picture.
     """
@@ -99,6 +100,7 @@ class Settings:
     rate_limit_storage_uri: str = field(repr=False)
     trusted_proxy_hops: int
     memory_budget_bytes: int | None
+    cache_bytes: int
     threads: int
     store_name: str
     store_url: str | None
@@ -148,6 +150,7 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         memory_budget_bytes=env.read(
             "MEMORY_BUDGET_MB", "", _optional(_scaled(1_000_000)), "megabytes above 0"
         ),
+        cache_bytes=env.read("CACHE_MB", "64", _cache_bytes, "megabytes, or 0 for no cache"),
         threads=env.read("THREADS", str((os.cpu_count() or 1) * 4), _positive, "a number above 0"),
         store_name=env.read("STORE_NAME", "", _one_line, "a name without control characters"),
         store_url=env.read("STORE_URL", "", _optional(_web_url), "an http or https URL"),
@@ -229,6 +232,10 @@ def _scaled(factor: int) -> Callable[[str], int]:
         return _positive(str(round(float(text) * factor)))
 
     return parse
+
+
+def _cache_bytes(text: str) -> int:
+    return 0 if float(text) == 0 else _scaled(1_000_000)(text)
 
 
 def _side_px(text: str) -> int:

@@ -69,8 +69,8 @@ from serving.request_log import write_cut, write_line
 from serving.responses import Visit, cached, json_answer, prefers_html, sealed
 from serving.unread import Readers
 from share_keys import token_matches
-from shares import CARD, PICTURE, Share, Shares
-from storage import open_storage
+from shares import CARD, PICTURE, Share, Shares, object_ends_at
+from storage import CachedStorage, open_storage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -78,6 +78,7 @@ if TYPE_CHECKING:
 
     from image_ops import Rendition
     from serving.forms import Form
+    from storage import Storage
 
     Handler = Callable[..., Response]
 
@@ -96,7 +97,7 @@ class Service:
         self._settings = settings
         self._log = Log(settings.log_level, project_id=settings.project_id)
         self._origins = Origins.of(settings.allowed_origins)
-        self._storage = open_storage(settings)
+        self._storage = _storage(settings)
         self._rate_limiter = RateLimiter(settings.rate_limit, settings.rate_limit_storage_uri)
         self._memory = _memory_budget(settings)
         self._renderer = Renderer(settings.image, self._memory)
@@ -370,10 +371,23 @@ ROUTES = Map(
 )
 
 
+def _storage(settings: Settings) -> Storage:
+    """Return the storage; in front of it, a cache that keeps a share as long as any cache may."""
+    storage = open_storage(settings)
+    if not settings.cache_bytes:
+        return storage
+
+    def max_age_s(name: str) -> float:
+        return links.cache_max_age_s(object_ends_at(name, settings.share_ttl))
+
+    return CachedStorage(storage, max_bytes=settings.cache_bytes, max_age_s=max_age_s)
+
+
 def _memory_budget(settings: Settings) -> MemoryBudget:
     """Give the work what the process may have, less what it has before any work."""
     total_bytes = settings.memory_budget_bytes or memory_limit_bytes()
-    budget_bytes = max(0, total_bytes - resident_bytes() - IMPORTED_LATER_BYTES)
+    before_bytes = resident_bytes() + IMPORTED_LATER_BYTES + settings.cache_bytes
+    budget_bytes = max(0, total_bytes - before_bytes)
     return MemoryBudget(budget_bytes, max_waiting=max(1, settings.threads // 2))
 
 

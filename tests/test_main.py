@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import time
 import uuid
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from PIL import Image
 from werkzeug.test import create_environ
 
 from config import load_settings
-from main import Service
+from main import Service, _memory_budget
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,6 +101,41 @@ def test_every_share_has_a_card_of_1200_by_630(client: FlaskClient, photo: bytes
         card = client.get(f"/s/{share['share_id']}/card.jpg")
         with Image.open(io.BytesIO(card.data)) as opened:
             assert opened.size == (1200, 630)
+
+
+@pytest.mark.parametrize("rendition", [".jpg", "/card.jpg", ""])
+def test_what_was_seen_is_served_from_memory_unless_that_is_off(
+    make_client: MakeClient, photo: bytes, tmp_path: Path, rendition: str
+) -> None:
+    for cache_mb, after in (("1", 200), ("0", 404)):
+        client = make_client(CACHE_MB=cache_mb)
+        share = post(client, photo, platform="email").get_json()
+        path = f"/s/{share['share_id']}{rendition}"
+        seen = client.get(path)
+        shutil.rmtree(tmp_path / "shares")
+        again = client.get(path)
+        assert (seen.status_code, again.status_code) == (200, after)
+        assert after == 404 or again.data == seen.data
+
+
+def test_a_share_that_was_seen_is_gone_at_once_when_it_is_taken_back(
+    client: FlaskClient, photo: bytes
+) -> None:
+    share = post(client, photo, platform="email").get_json()
+    paths = [f"/s/{share['share_id']}{rendition}" for rendition in (".jpg", "/card.jpg", "")]
+    assert {client.get(path).status_code for path in paths} == {200}
+    token = {"Authorization": f"Bearer {share['delete_token']}"}
+    assert client.delete(f"{SHARE}/{share['share_id']}", headers=token).status_code == 204
+    assert {client.get(path).status_code for path in paths} == {410}
+
+
+def test_pictures_may_have_what_the_cache_may_not() -> None:
+    """Both come out of what the process may have."""
+    budgets = [
+        _memory_budget(load_settings({"MEMORY_BUDGET_MB": "1000", "CACHE_MB": cache_mb}))
+        for cache_mb in ("0", "300")
+    ]
+    assert 290e6 < budgets[0].budget_bytes - budgets[1].budget_bytes < 310e6
 
 
 @pytest.mark.parametrize("name", ["heic", "avif", "webp", "cutout_png", "gif", "mpo"])
