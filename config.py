@@ -82,6 +82,7 @@ class Settings:
     rate_limit_storage_uri: where instances count together, may hold a password;
     trusted_proxy_hops: how many addresses of X-Forwarded-For, from the right, our proxies wrote;
     memory_budget_bytes: for the whole process, None for what the cgroup allows;
+    cache_bytes: of it, for what was read from storage lately, 0 for no cache;
     threads: requests at once, as the server reads it;
     store_url: where visitors are sent; contact_url: where they report a picture.
     """
@@ -101,6 +102,7 @@ class Settings:
     rate_limit_storage_uri: str = field(repr=False)
     trusted_proxy_hops: int
     memory_budget_bytes: int | None
+    cache_bytes: int
     threads: int
     store_name: str
     store_url: str | None
@@ -146,6 +148,7 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         ),
         trusted_proxy_hops=env.read("TRUSTED_PROXY_HOPS", "1", _hops, "a number from 0 to 9"),
         memory_budget_bytes=env.read("MEMORY_BUDGET_MB", "", _optional(_mega), "megabytes above 0"),
+        cache_bytes=env.read("CACHE_MB", "64", _mega_or_none, "megabytes, or 0 for no cache"),
         threads=env.read("THREADS", str((os.cpu_count() or 1) * 4), _positive, "a number above 0"),
         store_name=env.read("STORE_NAME", "", _one_line, "a name without control characters"),
         store_url=env.read("STORE_URL", "", _optional(_web_url), "an http or https URL"),
@@ -226,7 +229,7 @@ def _number(low: float, high: float = math.inf, *, scale: int = 1) -> Callable[[
 
 
 _positive, _hops, _side_px = _number(1), _number(0, 9), _number(16, 4096)
-_mega = _number(1, scale=1_000_000)
+_mega, _mega_or_none = _number(1, scale=1_000_000), _number(0, scale=1_000_000)
 
 
 def _matching(pattern: re.Pattern[str], text: str) -> str:

@@ -58,10 +58,10 @@ from serving.rate_limit import RateLimiter, client_address
 from serving.request_log import write_cut, write_line
 from serving.responses import Visit, cached, json_answer, prefers_html, sealed
 from serving.routing import listed, match, with_options
-from serving.unread import bound_reading
+from serving.unread import Readers
 from share_keys import token_matches
-from shares import CARD, PICTURE, Share, Shares
-from storage import open_storage
+from shares import CARD, PICTURE, Share, Shares, object_ends_at
+from storage import CachedStorage, open_storage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -69,6 +69,7 @@ if TYPE_CHECKING:
 
     from image_ops import Rendition
     from serving.forms import Form
+    from storage import Storage
 
     Handler = Callable[..., Response]
 
@@ -82,14 +83,19 @@ class Service:
         self._settings = settings
         self.log = Log(settings.log_level, project_id=settings.project_id)
         self._origins = Origins.of(settings.allowed_origins)
-        self._storage = open_storage(settings)
+        self._storage = _storage(settings)
         self._rate_limiter = RateLimiter(settings.rate_limit, settings.rate_limit_storage_uri)
-        self._memory = MemoryBudget.of_process(settings.memory_budget_bytes, settings.threads)
+        self._memory = MemoryBudget.of_process(
+            settings.memory_budget_bytes,
+            threads=settings.threads,
+            kept_bytes=settings.cache_bytes,
+        )
         self._renderer = Renderer(settings.image, self._memory)
         self._shares = Shares(self._storage, settings.share_ttl, self.log)
         self._pages = Pages(settings)
         self._assets = Assets(demo_page=settings.demo_page)
         self._health = Health(settings, self._storage, self._rate_limiter)
+        self._readers = Readers()
         self._openapi = (ROOT / "openapi.json").read_bytes()
         self._health.log_start(self.log, listed(ROUTES))
         warn_of_memory_limits(self.log, settings.image, self._memory.budget_bytes)
@@ -116,7 +122,7 @@ class Service:
                 environ=request.environ,
             )
             write_line(self.log, request, response, line, time.perf_counter() - started)
-        bound_reading(response, request.environ, partial(write_cut, self.log, request))
+        self._readers.bound(response, request.environ, partial(write_cut, self.log, request))
         return response
 
     def create(self, request: Request, visit: Visit) -> Response:
@@ -284,6 +290,18 @@ ROUTES = Map(
     ],
     merge_slashes=False,
 )
+
+
+def _storage(settings: Settings) -> Storage:
+    """Return the storage; in front of it, a cache that keeps a share as long as any cache may."""
+    storage = open_storage(settings)
+    if not settings.cache_bytes:
+        return storage
+
+    def max_age_s(name: str) -> float:
+        return links.cache_max_age_s(object_ends_at(name, settings.share_ttl))
+
+    return CachedStorage(storage, max_bytes=settings.cache_bytes, max_age_s=max_age_s)
 
 
 def _share_answer(

@@ -21,6 +21,7 @@ have ended: with the sweep of a folder, with the lifecycle rule of a bucket.
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import time
 import traceback
@@ -41,7 +42,7 @@ from errors import (
     UnusableKey,
 )
 from logs import note
-from share_keys import MAX_AGE_S, MAX_AHEAD_S, UUID7, ShareKey, age_s, parse_uuid7, time_s
+from share_keys import MAX_AGE_S, MAX_AHEAD_S, UUID7, ShareKey, age_s, ends_at, parse_uuid7
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -106,7 +107,7 @@ class Shares:
     def __init__(self, storage: Storage, ttl: timedelta, log: Log) -> None:
         self._storage = storage
         self._log = log
-        self._ttl_s = ttl.total_seconds()
+        self._ttl = ttl
         self._pool = ThreadPoolExecutor(_POOL_THREADS, thread_name_prefix="shares")
         self._sweeps_next_s = 0.0
         # Saves the call that would find no card; only the order of calls depends on it.
@@ -151,7 +152,7 @@ class Shares:
 
     def expires_at(self, share_id: UUID) -> int:
         """Return the first second, since the epoch, in which a share is gone."""
-        return int(time_s(share_id) + self._ttl_s)
+        return ends_at(share_id, self._ttl)
 
     def read(self, share_id: UUID, rendition: str) -> tuple[StoredObject, bytes]:
         """Return a share's PICTURE or CARD with one call to storage.
@@ -302,7 +303,7 @@ class Shares:
     def _sweep_when_due(self) -> None:
         """Let storage remove what has ended, ten times in the life of a share."""
         if time.monotonic() >= self._sweeps_next_s:
-            self._sweeps_next_s = time.monotonic() + self._ttl_s / 10
+            self._sweeps_next_s = time.monotonic() + self._ttl.total_seconds() / 10
             self._pool.submit(self._sweep)
 
     def _sweep(self) -> None:
@@ -313,8 +314,13 @@ class Shares:
             self._log.write("ERROR", f"the sweep failed: {error}", fields)
 
     def _has_ended(self, name: str) -> bool:
-        found = _OBJECT_NAME.fullmatch(name)
-        return found is not None and time.time() >= self.expires_at(UUID(found[1]))
+        return time.time() >= object_ends_at(name, self._ttl)
+
+
+def object_ends_at(name: str, ttl: timedelta) -> float:
+    """Return when an object's share ends, in seconds since the epoch; of another object, never."""
+    found = _OBJECT_NAME.fullmatch(name)
+    return ends_at(UUID(found[1]), ttl) if found else math.inf
 
 
 def _object_name(share_id: UUID, rendition: str) -> str:
