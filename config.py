@@ -29,6 +29,15 @@ T = TypeVar("T")
 
 VERSION = "1.0.0"
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "HEIC")
+LANGUAGES = sorted(path.stem for path in Path(__file__).parent.glob("serving/texts/*.json"))
+LOGO_MAX_BYTES = 100_000
+# What a logo begins with, by its suffix; declarations and comments may stand before <svg.
+LOGO_SIGNATURES = {
+    ".svg": rb"(?:\xef\xbb\xbf)?\s*(?:<[?!].*)?<svg",
+    ".png": rb"\x89PNG\r\n",
+    ".jpg": rb"\xff\xd8\xff",
+    ".webp": rb"RIFF....WEBP",
+}
 SECRETS = frozenset({"RATE_LIMIT_STORAGE_URI"})  # variables whose text may hold a password
 
 
@@ -84,7 +93,11 @@ class Settings:
     memory_budget_bytes: for the whole process, None for what the cgroup allows;
     cache_bytes: of it, for what was read from storage lately, 0 for no cache;
     threads: requests at once, as the server reads it;
-    store_url: where visitors are sent; contact_url: where they report a picture.
+    store_url: where visitors are sent; contact_url: where they report a picture;
+    cta_text, page_title, page_description: in place of the texts of any language, empty for those;
+    page_language: the tag of a language in serving/texts; logo_file: one of LOGO_SIGNATURES;
+    accent_color: (red, green, blue), 0-255; picture_links: where a browser that opens a picture's
+    link is led, "page" or "picture".
     """
 
     image: ImageSettings
@@ -107,6 +120,13 @@ class Settings:
     store_name: str
     store_url: str | None
     contact_url: str | None
+    cta_text: str
+    page_title: str
+    page_description: str
+    page_language: str
+    logo_file: Path | None
+    accent_color: tuple[int, int, int] | None
+    picture_links: str
     demo_page: bool
     log_level: str
 
@@ -126,7 +146,7 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
             input_formats=env.read("INPUT_FORMATS", ",".join(FORMATS), _formats, _FORMATS_EXPECTED),
             max_side_px=env.read("MAX_SIDE_PX", "1200", _side_px, "pixels from 16 to 4096"),
             background_color=env.read("BACKGROUND_COLOR", "#ffffff", _color, "#rrggbb"),
-            watermark_text=env.read("WATERMARK_TEXT", "", _line, "one line, at most 60 characters"),
+            watermark_text=env.read("WATERMARK_TEXT", "", _line(60), _line_expected(60)),
             watermark_font=env.read("WATERMARK_FONT", "", _optional(_font), "a .ttf or .otf file"),
         ),
         in_cloud=in_cloud,
@@ -153,6 +173,13 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         store_name=env.read("STORE_NAME", "", _one_line, "a name without control characters"),
         store_url=env.read("STORE_URL", "", _optional(_web_url), "an http or https URL"),
         contact_url=env.read("CONTACT_URL", "", _optional(_contact_url), "an https or mailto URL"),
+        cta_text=env.read("CTA_TEXT", "", _line(40), _line_expected(40)),
+        page_title=env.read("PAGE_TITLE", "", _line(80), _line_expected(80)),
+        page_description=env.read("PAGE_DESCRIPTION", "", _line(200), _line_expected(200)),
+        page_language=env.read("PAGE_LANGUAGE", "en", _language, "one of " + ", ".join(LANGUAGES)),
+        logo_file=env.read("LOGO_FILE", "", _optional(_logo), _LOGO_EXPECTED),
+        accent_color=env.read("ACCENT_COLOR", "", _optional(_color), "#rrggbb"),
+        picture_links=env.read("PICTURE_LINKS", "page", _picture_links, "page or picture"),
         demo_page=env.read("DEMO_PAGE", "off" if in_cloud else "on", _on_off, "on or off"),
         log_level=env.read("LOG_LEVEL", "INFO", _log_level, "one of " + ", ".join(_LOG_LEVELS)),
     )
@@ -199,6 +226,7 @@ _ORIGINS_EXPECTED = (
     "* or origins such as https://shop.example and https://*.shop.example, separated by commas"
 )
 
+_LOGO_EXPECTED = f"an .svg, .png, .jpg or .webp file, at most {LOGO_MAX_BYTES} bytes"
 _RATE_LIMIT_EXPECTED = "such as 100/hour: per second, minute, hour or day"
 
 _HOST = r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\]"
@@ -300,10 +328,42 @@ def _color(text: str) -> tuple[int, int, int]:
     return red, green, blue
 
 
-def _line(text: str) -> str:
-    if len(text) > 60 or not text.isprintable():  # noqa: PLR2004 - the bound that the message names
+def _line(max_chars: int) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if len(text) > max_chars or not text.isprintable():
+            raise ValueError(text)
+        return text
+
+    return parse
+
+
+def _line_expected(max_chars: int) -> str:
+    return f"one line, at most {max_chars} characters"
+
+
+def _language(text: str) -> str:
+    if text not in LANGUAGES:
         raise ValueError(text)
     return text
+
+
+def _logo(text: str) -> Path:
+    path = Path(text)
+    signature = LOGO_SIGNATURES.get(path.suffix, b"(?!)")  # of another suffix, nothing is one
+    try:
+        with path.open("rb") as file:
+            data = file.read(LOGO_MAX_BYTES + 1)
+    except OSError as error:
+        raise ValueError(text) from error
+    if len(data) > LOGO_MAX_BYTES or not re.match(signature, data, re.DOTALL):
+        raise ValueError(text)
+    return path
+
+
+def _picture_links(text: str) -> str:
+    if text.lower() not in {"page", "picture"}:
+        raise ValueError(text)
+    return text.lower()
 
 
 def _font(text: str) -> Path:

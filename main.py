@@ -6,7 +6,7 @@
         ├── delete          take a share back
         ├── page            what a visitor sees
         ├── picture, card   what was stored
-        ├── asset, texts    the browser client, its languages, the demo page
+        ├── asset, texts    the browser client, its languages, the demo page, the logo
         ├── health, openapi what runs here; the contract
         └── _preflight      CORS
 
@@ -44,7 +44,7 @@ from errors import (
 )
 from image_ops import Renderer
 from logs import Log, note, request_line, stage
-from platforms import card_canvas, picture_canvas
+from platforms import DOWNLOAD, card_canvas, picture_canvas
 from process import MemoryBudget
 from serving.assets import PATHS as ASSET_PATHS
 from serving.assets import Assets
@@ -53,10 +53,17 @@ from serving.cors import Origins, preflight_headers
 from serving.forms import body_bytes, idempotency_key, parse_form
 from serving.framework import claim_answers, warm_up_in_workers
 from serving.health import Health, warn_of_memory_limits
-from serving.pages import Pages, picture_response
+from serving.pages import Pages, picture_response, to_page
 from serving.rate_limit import RateLimiter, client_address
 from serving.request_log import write_cut, write_line
-from serving.responses import Visit, cached, json_answer, prefers_html, sealed
+from serving.responses import (
+    Visit,
+    cached,
+    json_answer,
+    opens_document,
+    prefers_html,
+    sealed,
+)
 from serving.routing import listed, match, with_options
 from serving.unread import Readers
 from share_keys import token_matches
@@ -93,7 +100,7 @@ class Service:
         self._renderer = Renderer(settings.image, self._memory)
         self._shares = Shares(self._storage, settings.share_ttl, self.log)
         self._pages = Pages(settings)
-        self._assets = Assets(demo_page=settings.demo_page)
+        self._assets = Assets(demo_page=settings.demo_page, logo_file=settings.logo_file)
         self._health = Health(settings, self._storage, self._rate_limiter)
         self._readers = Readers()
         self._openapi = (ROOT / "openapi.json").read_bytes()
@@ -141,7 +148,7 @@ class Service:
             with stage("store"):
                 share = self._shares.store(key, form, picture, card)
         note(bytes_out=share.size_bytes)
-        intents = self._pages.intents(visit.base_url, share.share_id)
+        intents = self._pages.intents(visit.base_url, share)
         response = json_answer(_share_answer(share, key.value, visit.base_url, intents, started))
         response.headers.update(rate_limit)
         return response
@@ -159,20 +166,26 @@ class Service:
         self._shares.delete(parsed, admit=lambda: self._rate_limiter.count(client))
         return Response(status=HTTPStatus.NO_CONTENT)
 
-    def page(self, _request: Request, visit: Visit, share_id: str) -> Response:
+    def page(self, request: Request, visit: Visit, share_id: str) -> Response:
         """Answer GET and HEAD /s/{share_id}."""
         live_id = self._shares.parse_live_id(share_id)
-        with stage("storage"):
-            share = self._shares.find(live_id)
-        note(platform=share.platform, effect_type=share.effect_type)
-        response = self._pages.share(visit.base_url, share)
+        share = self._found(live_id)
+        response = self._pages.share(request, visit.base_url, share)
         # Without PUBLIC_BASE_URL its links follow Host, so no shared cache may keep it.
         is_shared = self._settings.public_base_url is not None
         return cached(response, share.expires_at, shared=is_shared)
 
-    def picture(self, request: Request, _visit: Visit, share_id: str) -> Response:
-        """Answer GET and HEAD /s/{share_id}.jpg."""
-        return self._rendition(request, share_id, PICTURE)
+    def picture(self, request: Request, visit: Visit, share_id: str) -> Response:
+        """Answer GET and HEAD /s/{share_id}.jpg; a browser that opens it is led to the page."""
+        if self._settings.picture_links == "picture":
+            return self._rendition(request, share_id, PICTURE)
+        if opens_document(request) and "raw" not in request.args:
+            live_id = self._shares.parse_live_id(share_id)
+            if self._found(live_id).platform.lower() != DOWNLOAD:
+                return to_page(visit.base_url, live_id)
+        response = self._rendition(request, share_id, PICTURE)
+        response.vary.add("Sec-Fetch-Dest")
+        return response
 
     def card(self, request: Request, _visit: Visit, share_id: str) -> Response:
         """Answer GET and HEAD /s/{share_id}/card.jpg; an expired share keeps a neutral one."""
@@ -184,7 +197,7 @@ class Service:
             return cached(self._pages.ended_card(request), math.inf)
 
     def asset(self, request: Request, _visit: Visit) -> Response:
-        """Answer GET and HEAD for a file of web/: the browser client, and the demo page at /."""
+        """Answer GET and HEAD for a file: the browser client, the demo page at /, the logo."""
         return self._assets.response(request, request.path)
 
     def texts(self, request: Request, _visit: Visit, tag: str) -> Response:
@@ -240,9 +253,9 @@ class Service:
         response = json_answer(error.body(), error.status)
         if prefers_html(request, is_page=is_page):
             if isinstance(error, NotFound | ObjectDeleted):
-                response = self._pages.missing(visit.base_url, error.status)
+                response = self._pages.missing(request, error.status)
             elif isinstance(error, Gone) and error.share_id is not None:
-                response = self._pages.ended(visit.base_url, error.share_id)
+                response = self._pages.ended(request, visit.base_url, error.share_id)
         response.headers.update(error.headers())
         return response
 
@@ -252,6 +265,12 @@ class Service:
         canvas = picture_canvas(form.platform, form.fit, max_side_px=max_side_px)
         picture, card = self._renderer.render(form.file, (canvas, card_canvas(form.fit)))
         return picture, card
+
+    def _found(self, live_id: UUID) -> Share:
+        with stage("storage"):
+            share = self._shares.find(live_id)
+        note(platform=share.platform, effect_type=share.effect_type)
+        return share
 
     def _rendition(self, request: Request, share_id: str, rendition: str) -> Response:
         live_id = self._shares.parse_live_id(share_id)

@@ -73,7 +73,8 @@ _POOL_THREADS = 32  # two for each request of an instance that serves sixteen at
 class Share:
     """A share as it was stored: what its picture is, and what it was made for.
 
-    width, height: in px; size_bytes: of the picture; expires_at: epoch seconds.
+    width, height: in px; size_bytes: of the picture; expires_at: epoch seconds; lang, alt: as in
+    Form, empty where none was sent.
     """
 
     share_id: UUID
@@ -84,6 +85,8 @@ class Share:
     size_bytes: int
     content_type: str
     expires_at: int
+    lang: str = ""
+    alt: str = ""
 
     @classmethod
     def of(cls, share_id: UUID, picture: StoredObject, expires_at: int) -> Share:
@@ -98,6 +101,8 @@ class Share:
             size_bytes=picture.size_bytes,
             content_type=picture.content_type,
             expires_at=expires_at,
+            lang=metadata.get("lang", ""),
+            alt=metadata.get("alt", ""),
         )
 
 
@@ -140,6 +145,7 @@ class Shares:
             "expires": str(expires_at),
             "platform": form.platform,
             "effect_type": form.effect_type,
+            **_optional_fields(form),
         }
         if key.is_minted:
             stored = self._put_side_by_side(key.share_id, renditions, metadata)
@@ -334,5 +340,11 @@ def _object_name(share_id: UUID, rendition: str) -> str:
 
 def _fingerprint(form: Form) -> str:
     """Return what tells a request that is sent again from another one under the same key."""
-    fields = "\0".join((form.platform, form.effect_type, form.fit or "")).encode()
+    named = (text for field in _optional_fields(form).items() for text in field)
+    fields = "\0".join((form.platform, form.effect_type, form.fit or "", *named)).encode()
     return hashlib.sha256(fields + b"\0" + hashlib.sha256(form.file).digest()).hexdigest()
+
+
+def _optional_fields(form: Form) -> dict[str, str]:
+    """Return the fields that forms without them, and shares of before they existed, lack."""
+    return {name: value for name, value in (("lang", form.lang), ("alt", form.alt)) if value}
