@@ -56,6 +56,7 @@ from errors import (
     ShareImageError,
     WrongToken,
 )
+from glyphs import font_for, lacking
 from guards import (
     MemoryBudget,
     Origins,
@@ -101,6 +102,7 @@ class Service:
         self._openapi = (ROOT / "openapi.json").read_bytes()
         self._log.write("INFO", "started", self._start_fields())
         self._warn_of_memory_limits()
+        self._warn_of_missing_glyphs()
 
     def warm_up(self) -> None:
         """Import what the first share needs, while the port opens already.
@@ -299,6 +301,16 @@ class Service:
             message = "memory allows fewer megapixels than MAX_MEGAPIXELS"
             settings = "MEMORY_BUDGET_MB or the instance's memory, MAX_MEGAPIXELS, INPUT_FORMATS"
             self._log.write("WARNING", message, {"megapixels": limits, "settings": settings})
+
+    def _warn_of_missing_glyphs(self) -> None:
+        name = self._settings.store_name
+        font = font_for(name, self._settings.image.watermark_font)
+        if missing := lacking(name, font):
+            message = (
+                "the card of an ended share goes without STORE_NAME: its font lacks characters"
+            )
+            fields = {"characters": missing, "font": font.name, "settings": "WATERMARK_FONT"}
+            self._log.write("WARNING", message, fields)
 
     def _write_line(
         self, request: Request, response: Response, line: dict[str, Any], seconds: float

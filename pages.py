@@ -26,6 +26,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from conditional import conditional, ranged
+from glyphs import font_for, lacking
 from platforms import CARD_SIZE, INTENTS, card_canvas, share_links
 from storage import StoredObject
 
@@ -124,9 +125,8 @@ class Pages:
         """
         from imaging.lettering import name_card  # noqa: PLC0415 - a cold start does not wait for fonts
 
-        name = self._store_name or "Shared picture"
-        image = self._image
-        data = name_card(card_canvas(None), name, image.background_color, image.watermark_font)
+        name, font = self._card_name()
+        data = name_card(card_canvas(None), name, self._image.background_color, font)
         etag = hashlib.sha256(data).hexdigest()[:32]
         return picture_response(
             request,
@@ -139,6 +139,13 @@ class Pages:
             ),
             b"" if request.method == "HEAD" else data,
         )
+
+    def _card_name(self) -> tuple[str, Path | None]:
+        """Return what the card of an ended share says, and the font that has its letters."""
+        name, font = self._store_name, self._image.watermark_font
+        if name and not lacking(name, font_for(name, font)):
+            return name, font
+        return "Shared picture", None
 
     def missing(self, base_url: str, status: HTTPStatus) -> Response:
         """Return the page of an address that leads nowhere, or nowhere any more."""

@@ -46,6 +46,7 @@ ORDER = (
     "guards",
     "source",
     "config",
+    "glyphs",
     "circuit",
     "logs",
     "errors",
