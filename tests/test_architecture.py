@@ -20,6 +20,7 @@ PIXELS = (
     "imaging.sandbox",
     "imaging.decoding",
     "imaging.headers",
+    "imaging.saliency",
     "imaging.backgrounds",
     "imaging.resizing",
     "imaging.colors",
