@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import unicodedata
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from errors import ConfigurationError
+from glyphs import font_for, lacking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -48,8 +50,8 @@ class ImageSettings:
     max_pixels: width x height of what comes in, max_input_side_px: its longest side, both None for
     no limit beside memory; input_formats: names of FORMATS; max_side_px: longest side of what goes
     out where the platform has no canvas; background_color: (red, green, blue), 0-255;
-    watermark_text: one line, empty for none; watermark_font: a TrueType or OpenType file, None for
-    the bundled one.
+    watermark_text: one line that its font can draw, empty for none; watermark_font: a TrueType or
+    OpenType file, None for the bundled ones.
     """
 
     max_pixels: int | None = None
@@ -185,8 +187,19 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     )
     if in_cloud and "GCS_BUCKET_NAME" not in env.problems and settings.bucket_name is None:
         env.report("GCS_BUCKET_NAME", "", "the bucket that keeps the shares (there is no default)")
+    _require_glyphs(settings.image, env)
     env.raise_problems()
     return settings
+
+
+def _require_glyphs(image: ImageSettings, env: _Environment) -> None:
+    if not image.watermark_text:
+        return  # no font is read
+    font = font_for(image.watermark_text, image.watermark_font)
+    missing = lacking(image.watermark_text, font)
+    if missing:
+        expected = f"characters of {font.name}, which lacks {missing}, or another WATERMARK_FONT"
+        env.report("WATERMARK_TEXT", image.watermark_text, expected)
 
 
 class _Environment:
@@ -302,7 +315,7 @@ def _base_url(text: str) -> str:
 def _one_line(text: str) -> str:
     if not text.isprintable():
         raise ValueError(text)
-    return text
+    return unicodedata.normalize("NFC", text)  # fonts have letters with their accents
 
 
 def _items(text: str) -> tuple[str, ...]:
@@ -330,9 +343,9 @@ def _color(text: str) -> tuple[int, int, int]:
 
 def _line(max_chars: int) -> Callable[[str], str]:
     def parse(text: str) -> str:
-        if len(text) > max_chars or not text.isprintable():
+        if len(text) > max_chars:
             raise ValueError(text)
-        return text
+        return _one_line(text)
 
     return parse
 
@@ -344,7 +357,7 @@ def _line_expected(max_chars: int) -> str:
 def _language(text: str) -> str:
     if text not in LANGUAGES:
         raise ValueError(text)
-    return text
+    return _one_line(text)
 
 
 def _logo(text: str) -> Path:
@@ -367,14 +380,7 @@ def _picture_links(text: str) -> str:
 
 
 def _font(text: str) -> Path:
-    """Source: https://learn.microsoft.com/en-us/typography/opentype/spec/otff (sfntVersion)."""
-    try:
-        with Path(text).open("rb") as file:
-            signature = file.read(4)
-    except OSError as error:
-        raise ValueError(text) from error
-    if signature not in {b"\0\1\0\0", b"OTTO", b"true", b"ttcf"}:
-        raise ValueError(text)
+    lacking("", Path(text))  # raises for what is no font
     return Path(text)
 
 

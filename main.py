@@ -52,7 +52,7 @@ from serving.conditional import conditional
 from serving.cors import Origins, preflight_headers
 from serving.forms import body_bytes, idempotency_key, parse_form
 from serving.framework import claim_answers, warm_up_in_workers
-from serving.health import Health, warn_of_memory_limits
+from serving.health import Health, warn_of_memory_limits, warn_of_missing_glyphs
 from serving.pages import Pages, picture_response, to_page
 from serving.rate_limit import RateLimiter, client_address
 from serving.request_log import write_cut, write_line
@@ -106,6 +106,7 @@ class Service:
         self._openapi = (ROOT / "openapi.json").read_bytes()
         self._health.log_start(self.log, listed(ROUTES))
         warn_of_memory_limits(self.log, settings.image, self._memory.budget_bytes)
+        warn_of_missing_glyphs(self.log, settings)
 
     def warm_up(self) -> None:
         """Import what the first share needs, while the port opens already."""

@@ -24,6 +24,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from flask import Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from glyphs import font_for, lacking
 from links import VIA, share_links
 from platforms import CARD_SIZE, INTENTS, NAMES, card_canvas, intent_links
 from serving.assets import LOGO
@@ -35,6 +36,7 @@ from serving.responses import zipped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
     from uuid import UUID
 
     from flask import Request
@@ -144,11 +146,17 @@ class Pages:
         """
         from imaging.lettering import name_card  # noqa: PLC0415 - a cold start does not wait for fonts
 
-        name = self._settings.store_name or self._words()["header"]
-        image = self._settings.image
-        data = name_card(card_canvas(None), name, image.background_color, image.watermark_font)
+        name, font = self._card_name()
+        data = name_card(card_canvas(None), name, self._settings.image.background_color, font)
         response = Response(data, content_type="image/jpeg")
         return _asked_part(response, hashlib.sha256(data).hexdigest()[:32], request)
+
+    def _card_name(self) -> tuple[str, Path | None]:
+        """Return what the card of an expired share says, and the font that has its letters."""
+        name, font = self._settings.store_name, self._settings.image.watermark_font
+        if name and not lacking(name, font_for(name, font)):
+            return name, font
+        return self._words()["header"], None
 
     def missing(self, request: Request, status: HTTPStatus) -> Response:
         """Return the page of an address that leads nowhere, or nowhere any more."""
