@@ -99,6 +99,18 @@ def jpeg_scale(size: Size, least: Size) -> int:
     return max(scale for scale in (1, 2, 4, 8) if scale <= max(room, 1))
 
 
+def has_full_chroma(picture: ImageFile, shown: Size) -> bool:
+    """Return whether a loaded picture may show colours in every pixel.
+
+    shown: the size at which it is going to be shown. A JPEG in 4:2:0 has none to show, one that is
+    shrunk to less than half keeps hardly any.
+    """
+    factors = {layer[1:3] for layer in getattr(picture, "layer", ())}
+    if not factors:
+        return True  # what is no JPEG
+    return len(factors) == 1 and 2 * shown[0] >= picture.width and 2 * shown[1] >= picture.height
+
+
 def orientation(picture: ImageFile, header: Header) -> int:
     """Return the EXIF orientation, 1 to 8; only some decoders know it before they decode."""
     if header.orientation is not None:

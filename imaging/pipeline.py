@@ -25,7 +25,7 @@ from PIL import Image
 
 from imaging.backgrounds import on_blur, on_color
 from imaging.colors import to_srgb
-from imaging.decoding import load, open_picture, orientation
+from imaging.decoding import has_full_chroma, load, open_picture, orientation
 from imaging.geometry import (
     Fit,
     Frame,
@@ -100,7 +100,9 @@ def _prepared(
     turn, profile = orientation(source, header), source.info.get("icc_profile")
     size = upright(source.size, turn)
     frames = [frame(size, canvas) for canvas in canvases]
-    load(source, upright(largest_scaled(frames), turn))
+    largest = upright(largest_scaled(frames), turn)
+    load(source, largest)
+    full_chroma = has_full_chroma(source, largest)
     is_cutout = False
     if has_alpha(source) and any(canvas.fit is not Fit.INSIDE for canvas in canvases):
         visible, unseen = visible_box(source)
@@ -111,15 +113,16 @@ def _prepared(
 
     def part(region: Region, shown: Size) -> Part:
         box = rescaled(stored_region(region, size, turn), upright(size, turn), source.size)
-        pixels = turned(shrunk(source, box, upright(shown, turn)), turn)
+        small = shrunk(source, box, upright(shown, turn), full_chroma=full_chroma)
+        pixels = turned(small, turn)
         pixels = _flattened(to_srgb(pixels, profile), settings.background_color)
-        return Part(pixels=pixels, region=region)
+        return Part(pixels=pixels, region=region, full_chroma=full_chroma)
 
     return _Picture(
         frames=tuple(frames),
         parts=_parts(frames, part),
         is_cutout=is_cutout,
-        full_chroma=header.format != "JPEG",
+        full_chroma=full_chroma,
     )
 
 
