@@ -1,7 +1,7 @@
 """Colours of any profile to sRGB, which is what every browser and every network assumes.
 
 no profile, or one that says sRGB       the numbers stay
-Display P3, Adobe RGB, ProPhoto, ...    through the profile
+Display P3, Adobe RGB, BT.2020, PQ...   through the profile, embedded or made by color_spaces
 CMYK                                    through its profile, or by the simple formula
 """
 
@@ -33,6 +33,8 @@ def to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
         if profile[16:20] != b"RGB " or _is_srgb(profile):
             return picture
         picture = picture.convert("RGB")
+    if profile[16:20] == b"RGB " and picture.mode == "L":
+        picture = picture.convert("RGB")  # grey has a curve in them, too
     if profile[16:20] != _SPACE_OF_MODE[picture.mode] or _is_srgb(profile):
         return _plain(picture)
     return _through(picture, profile) or _plain(picture)

@@ -261,6 +261,7 @@ _PNG_PIXEL_BYTES = {
     (16, 0): 2,
     **{(depth, kind): 4 for kind in (2, 4, 6) for depth in (8, 16)},
 }
+_DEEP, _DEEP_KEYED_BYTES = 16, 9  # both halves of each number, and alpha made of them
 _PALETTE = 3
 _WITH_ALPHA = {4, 6}
 
@@ -281,6 +282,8 @@ def _read_png(data: bytes) -> Header:
         raise CorruptImage("a PNG without IDAT")
     if color_type == _PALETTE and first.get(b"PLTE", len(data)) > first[b"IDAT"]:
         raise CorruptImage("a palette PNG without PLTE")
+    if depth == _DEEP and b"tRNS" in first:
+        pixel_bytes = _DEEP_KEYED_BYTES
     return Header(
         format="PNG",
         size=(width, height),
@@ -336,13 +339,15 @@ def _read_gif(data: bytes) -> Header:
     width, height, flags = struct.unpack_from("<HHB", data, 6)
     position, control = _first_frame(data, 13 + _table_bytes(flags))
     left, top, across, down = struct.unpack_from("<4H", data, position)
+    # A frame may reach beyond the screen, which then grows with it.
+    size = (max(width, left + across), max(height, top + down))
+    is_part = (across, down) != size
+    disposes = bool(control & _GIF_DISPOSES)  # Pillow keeps what the frame leaves behind
     return Header(
-        format="GIF",  # a frame may reach beyond the screen, which then grows with it
-        size=(max(width, left + across), max(height, top + down)),
-        pixel_bytes=2
-        if control & _GIF_DISPOSES
-        else 1,  # Pillow keeps what the frame leaves behind
-        has_alpha=bool(control & _GIF_TRANSPARENT),
+        format="GIF",
+        size=size,
+        pixel_bytes=1 + disposes + 4 * is_part,  # a part is copied onto a transparent screen
+        has_alpha=bool(control & _GIF_TRANSPARENT) or is_part,
     )
 
 
@@ -472,6 +477,63 @@ def _meta(data: bytes) -> tuple[int, int]:
             break
         position += size
     raise CorruptImage("no meta box")
+
+
+def nclx(data: bytes) -> tuple[int, int] | None:
+    """Return colour primaries and transfer function of an AVIF's or HEIC's primary item.
+
+    They are numbered as in ITU-T H.273; None where the container does not say them.
+
+    Source: ISO/IEC 14496-12, sections 8.11.4 (pitm) and 12.1.5 (colr).
+    """
+    try:
+        meta, end = _meta(data)
+        boxes = {name: (start, stop) for name, start, stop in _boxes(data, meta + 12, end)}
+        inner = {name: (start, stop) for name, start, stop in _boxes(data, *boxes[b"iprp"])}
+        properties = list(_boxes(data, *inner[b"ipco"]))
+        item, _ = _item_number(data, boxes[b"pitm"][0] + 4, is_long=data[boxes[b"pitm"][0]] > 0)
+        for number in _properties_of(item, data, *inner[b"ipma"]):
+            name, start, _ = properties[number - 1]
+            if name == b"colr" and data.startswith(b"nclx", start):
+                primaries, transfer = struct.unpack_from(">HH", data, start + 4)
+                return primaries, transfer
+    except (struct.error, LookupError, CorruptImage):
+        return None
+    return None
+
+
+def _boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """Yield name, start and end of the content of each box between two offsets."""
+    for _ in range(MAX_PROPERTIES):
+        if start + 8 > end:
+            return
+        size, name = _CHUNK.unpack_from(data, start)
+        yield name, start + 8, min(start + size, end)
+        start += max(size, 8)
+
+
+def _properties_of(item: int, data: bytes, start: int, end: int) -> list[int]:
+    """Return the properties of an item, by their places in `ipco`, counted from 1.
+
+    Source: ISO/IEC 23008-12, section 9.3.1 (ipma).
+    """
+    is_long, width = data[start] > 0, 1 + (data[start + 3] & 1)
+    position = start + 8
+    while position < end:
+        found, position = _item_number(data, position, is_long=is_long)
+        first = position + 1
+        position = first + width * data[position]
+        if found == item:
+            numbers = (data[at : at + width] for at in range(first, position, width))
+            is_essential = 1 << 8 * width - 1
+            return [int.from_bytes(number, "big") & ~is_essential for number in numbers]
+    return []
+
+
+def _item_number(data: bytes, start: int, *, is_long: bool) -> tuple[int, int]:
+    """Return an item's number, and where it ends."""
+    end = start + (4 if is_long else 2)
+    return int.from_bytes(data[start:end], "big"), end
 
 
 _READERS: dict[str, Callable[[bytes], Header]] = {

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 COEFFICIENT_BYTES = 2.1  # of a JPEG of several scans
 DRAWN_BYTES = 24  # for a pixel of a canvas, with the part that it shows on its way there
 JPEG_DRAWN_BYTES = 16  # a JPEG is decoded to hardly more than what is shown
+PLANES_BYTES = 3  # luma and chroma of a JPEG are shrunk by themselves
 LEAST_BYTES = 10_000_000
 
 
@@ -37,8 +38,11 @@ def decode_bytes(header: Header, canvases: Sequence[Canvas]) -> int:
     if header.scalable:
         stored //= jpeg_scale(header.size, upright(largest_scaled(ways[0]), turn or 1)) ** 2
     coefficients = COEFFICIENT_BYTES * header.coefficients * header.pixels
-    # One plane is shrunk at a time.
-    return round(stored * (of_pixel + 1) + coefficients) + JPEG_DRAWN_BYTES * drawn + LEAST_BYTES
+    return (
+        round(stored * (of_pixel + PLANES_BYTES) + coefficients)
+        + JPEG_DRAWN_BYTES * drawn
+        + LEAST_BYTES
+    )
 
 
 PHONE_PIXELS = 50_000_000  # what phones' cameras take; larger pictures surprise nobody by failing

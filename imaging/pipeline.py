@@ -26,7 +26,7 @@ from PIL import Image
 
 from imaging.backgrounds import on_blur, on_color
 from imaging.colors import to_srgb
-from imaging.decoding import load, open_picture, orientation
+from imaging.decoding import has_full_chroma, load, open_picture, orientation
 from imaging.geometry import (
     Cutout,
     Fit,
@@ -118,7 +118,9 @@ def _prepared(
     turn, profile = orientation(source, header), source.info.get("icc_profile")
     size = upright(source.size, turn)
     frames = [frame(size, canvas) for canvas in canvases]
-    load(source, upright(largest_scaled(frames), turn))
+    largest = upright(largest_scaled(frames), turn)
+    load(source, largest)
+    full_chroma = has_full_chroma(source, largest)
     look = _look(source, turn, canvases, settings)
     frames = [
         frame(size, canvas, cutout=look.cutout, interest=look.interest) for canvas in canvases
@@ -126,16 +128,17 @@ def _prepared(
 
     def part(region: Region, shown: Size) -> Part:
         box = rescaled(stored_region(region, size, turn), upright(size, turn), source.size)
-        pixels = to_srgb(turned(shrunk(source, box, upright(shown, turn)), turn), profile)
+        small = shrunk(source, box, upright(shown, turn), full_chroma=full_chroma)
+        pixels = to_srgb(turned(small, turn), profile)
         if not look.keeps_alpha:
             pixels = _flattened(pixels, settings.background_color)
-        return Part(pixels=pixels, region=region)
+        return Part(pixels=pixels, region=region, full_chroma=full_chroma)
 
     return _Picture(
         frames=tuple(frames),
         parts=_parts(frames, part),
         look=look,
-        full_chroma=header.format != "JPEG",
+        full_chroma=full_chroma,
     )
 
 

@@ -212,7 +212,7 @@ def _other(case: Case) -> bytes:
         picture = picture.convert("L")
     if case.kind == "GIF":
         picture = picture.convert("P", palette=Image.Palette.WEB) if not case.visible else picture
-        return pictures.encoded(picture, "GIF")
+        return _on_larger_screen(pictures.encoded(picture, "GIF"), case)
     options = {"WEBP": {"method": 0, "lossless": case.variant % 2 == 0}, "AVIF": {"speed": 10}}
     return pictures.encoded(
         picture,
@@ -222,6 +222,13 @@ def _other(case: Case) -> bytes:
         quality=60,
         **options[case.kind],
     )
+
+
+def _on_larger_screen(gif: bytes, case: Case) -> bytes:
+    """Return a GIF; of every second variant, the first frame is a part of the screen alone."""
+    width, height = case.size
+    grown = (min(width + 1, 65_535), min(height + case.variant % 3 * height // 2, 65_535))
+    return gif[:6] + struct.pack("<HH", *grown) + gif[10:] if case.variant % 2 else gif
 
 
 class Zygote:

@@ -402,10 +402,11 @@ _TILE = base64.b85decode(
 _TILE_SIDE = 64
 
 
-def heic(size: Size, *, quarter_turns: int = 0) -> bytes:
+def heic(size: Size, *, quarter_turns: int = 0, nclx: tuple[int, int] | None = None) -> bytes:
     """Return a HEIC: a grid of one repeated 64x64 px tile, cropped to size; up to 2 megapixels.
 
-    quarter_turns: what the container asks to turn the picture by, anticlockwise (`irot`).
+    quarter_turns: what the container asks to turn the picture by, anticlockwise (`irot`); nclx:
+    colour primaries and transfer function, as numbered by ITU-T H.273.
     """
     columns, rows = (-(-side // _TILE_SIDE) for side in size)
     grid = struct.pack(">BBBBHH", 0, 0, rows - 1, columns - 1, *size)
@@ -420,7 +421,7 @@ def heic(size: Size, *, quarter_turns: int = 0) -> bytes:
             *(_item(tile, b"hvc1") for tile in tiles),
         ),
         _full_box("iref", _box("dimg", struct.pack(f">HH{len(tiles)}H", 1, len(tiles), *tiles))),
-        _properties(size, quarter_turns, tiles),
+        _properties(size, quarter_turns, tiles, nclx),
         _box("idat", grid),
     )
     head = _box("ftyp", b"heic\0\0\0\0mif1heic")
@@ -473,9 +474,12 @@ def lying_avif(claimed: Size, size: Size) -> bytes:
     return data[:at] + struct.pack(">II", *claimed) + data[at + 8 :]
 
 
-def _properties(size: Size, quarter_turns: int, tiles: range) -> bytes:
+def _properties(
+    size: Size, quarter_turns: int, tiles: range, nclx: tuple[int, int] | None
+) -> bytes:
     """Say of each item how it is coded, how large it is and, of the grid, how it is turned."""
     of_tiles = [struct.pack(">HBBB", tile, 2, 0x81, 0x02) for tile in tiles]
+    colors = [_box("colr", b"nclx", struct.pack(">HHHB", *nclx, 6, 0x80))] if nclx else []
     return _box(
         "iprp",
         _box(
@@ -484,11 +488,12 @@ def _properties(size: Size, quarter_turns: int, tiles: range) -> bytes:
             _full_box("ispe", struct.pack(">II", _TILE_SIDE, _TILE_SIDE)),
             _full_box("ispe", struct.pack(">II", *size)),
             _box("irot", bytes([quarter_turns])),
+            *colors,
         ),
         _full_box(
             "ipma",
             struct.pack(">I", 1 + len(tiles)),
-            struct.pack(">HBBB", 1, 2, 0x03, 0x84),
+            struct.pack(">HB", 1, 2 + len(colors)) + bytes((0x03, 0x84, 0x05)[: 2 + len(colors)]),
             *of_tiles,
         ),
     )

@@ -19,6 +19,7 @@ PIXELS = (
     "imaging.memory_cost",
     "imaging.sandbox",
     "imaging.decoding",
+    "imaging.color_spaces",
     "imaging.headers",
     "imaging.saliency",
     "imaging.backgrounds",

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import io
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pictures
 import pytest
 from jpeg_segments import assert_only_pixels
-from PIL import Image, ImageChops, ImageStat
+from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont, ImageStat
 
 from config import FORMATS, ImageSettings
 from image_ops import Rendition, read_header, render
 from imaging.geometry import Canvas, Fit, frame
+from imaging.resizing import shrunk
 from platforms import CANVAS_SIZES, card_canvas, picture_canvas
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from imaging.geometry import Size
 
+FONT = Path(__file__).parents[1] / "fonts" / "DancingScript-Bold.ttf"
 SETTINGS = ImageSettings()
 PLAIN = picture_canvas("email", None, max_side_px=1200)
 CARD = card_canvas(None)
@@ -525,12 +528,76 @@ def test_a_smaller_budget_never_gives_a_better_picture() -> None:
     assert found == sorted(found, reverse=True)
 
 
-def test_full_chroma_is_for_what_was_never_a_jpeg() -> None:
-    layers = [
-        Image.open(io.BytesIO(rendered(data).data)).layer[0]  # type: ignore[attr-defined]
-        for data in (pictures.photo_png((200, 200)), pictures.photo_jpeg((200, 200)))
-    ]
-    assert [layer[1:3] for layer in layers] == [(1, 1), (2, 2)]
+def lettering(size: Size) -> Image.Image:
+    """Return a photo with a line of red letters."""
+    picture = pictures.scene(size, grain=0).resize((size[0], size[1] // 2))
+    whole = Image.new("RGB", size, (255, 255, 255))
+    whole.paste(picture.filter(ImageFilter.GaussianBlur(4)))
+    font = ImageFont.truetype(str(FONT), size[0] // 20)
+    place = (20, size[1] * 3 // 4)
+    ImageDraw.Draw(whole).text(place, "SALE Perkie Prints 24.90", fill=(220, 0, 0), font=font)
+    return whole
+
+
+def soft(size: Size) -> Image.Image:
+    return pictures.scene(size, grain=0).filter(ImageFilter.GaussianBlur(4))
+
+
+def soft_cutout(size: Size) -> Image.Image:
+    picture = soft(size).convert("RGBA")
+    picture.putalpha(pictures.cutout(size).getchannel("A").filter(ImageFilter.GaussianBlur(2)))
+    return picture
+
+
+@pytest.mark.parametrize(
+    ("data", "is_full"),
+    [
+        (pictures.encoded(lettering((800, 600)), "PNG"), True),
+        (pictures.encoded(lettering((800, 600)), "JPEG", quality=95, subsampling=0), True),
+        (pictures.encoded(lettering((2000, 1500)), "JPEG", quality=95, subsampling=0), True),
+        (pictures.encoded(lettering((2600, 600)), "JPEG", quality=95, subsampling=0), False),
+        (pictures.encoded(lettering((800, 600)), "JPEG", quality=95, subsampling=2), False),
+        (pictures.encoded(soft((800, 600)), "PNG"), False),
+        (pictures.encoded(soft_cutout((800, 600)), "PNG"), False),
+        (pictures.encoded(soft((800, 600)), "JPEG", quality=95, subsampling=0), False),
+        (pictures.encoded(Image.new("RGB", (1, 90), (255, 0, 0)), "PNG"), False),
+    ],
+    ids=[
+        "PNG",
+        "4:4:4",
+        "4:4:4, shrunk a little",
+        "4:4:4, shrunk to less than half",
+        "4:2:0",
+        "PNG of a photo",
+        "cut-out of a photo",
+        "4:4:4 of a photo",
+        "a line",
+    ],
+)
+def test_full_chroma_is_for_what_shows_it(data: bytes, is_full: bool) -> None:
+    """Coloured lettering would smear; a photo only grows by a quarter."""
+    layers = Image.open(io.BytesIO(rendered(data).data)).layer  # type: ignore[attr-defined]
+    assert layers[0][1:3] == ((1, 1) if is_full else (2, 2))
+
+
+def test_lettering_of_a_full_jpeg_keeps_its_colours() -> None:
+    picture = lettering((800, 600))
+    found = shown(pictures.encoded(picture, "JPEG", quality=95, subsampling=0))
+    apart = ImageChops.difference(found.convert("YCbCr"), picture.convert("YCbCr"))
+    assert sum(ImageStat.Stat(apart.crop((0, 440, 800, 520))).mean[1:]) < 2.5
+
+
+def test_a_photo_is_shrunk_nearly_as_well_as_can_be() -> None:
+    """Luma by Lanczos, chroma in the half size in which it is encoded: not by boxes alone."""
+    photo = pictures.scene((2000, 1500), 40).convert("YCbCr")
+    small = shrunk(photo, (0, 0, 2000, 1500), (1200, 900))
+    apart = []
+    for band, factor in ((0, 1), (1, 2), (2, 2)):
+        found = small.getchannel(band).reduce(factor)
+        ideal = photo.getchannel(band).resize(found.size, Image.Resampling.LANCZOS)
+        apart.append(ImageStat.Stat(ImageChops.difference(found, ideal)).mean[0])
+    assert apart[0] < 0.1
+    assert max(apart[1:]) < 2.5
 
 
 def test_many_threads_get_what_one_gets() -> None:
