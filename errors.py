@@ -187,7 +187,7 @@ class MethodNotAllowed(ShareImageError):
 
 
 class Gone(ShareImageError):
-    """The share was only promised until a moment that has passed; share_id: where it is known."""
+    """The share has expired; share_id: None where it is unknown."""
 
     status = HTTPStatus.GONE
     code = "gone"

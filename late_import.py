@@ -21,10 +21,9 @@ _one_at_a_time = threading.RLock()
 
 
 class LateImport(Generic[T]):
-    """A function that imports, called once whatever comes of it; any thread may call it.
+    """A function that imports, called once even if it fails; any thread may call it.
 
-    A failure is kept and raised to every caller: to enter what is half imported a second time would
-    hide it.
+    A failure is kept and raised to every caller: a second try would find the module half imported.
     """
 
     def __init__(self, load: Callable[[], T]) -> None:

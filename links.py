@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from uuid import UUID
 
-# Of whatever shows a share: it bounds how long a deleted share stays visible.
+# Of a share's picture, card and page: bounds how long a deleted share stays visible.
 CACHE_MAX_AGE_S = 300
 
 VIA = "via"  # the parameter of a page's address that names the network which brought the visitor

@@ -50,7 +50,7 @@ def request_line() -> Iterator[dict[str, Any]]:
 
 
 def note(**fields: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
-    """Add fields to the line of the request at hand; outside of one, do nothing."""
+    """Add fields to the line of the current request; outside of one, do nothing."""
     line = _line.get()
     if line is not None:
         line.update(fields)

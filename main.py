@@ -3,7 +3,7 @@
     share_image(request)
     └── Service.answer      route, guard, handle; every error becomes an answer here
         ├── create          receive the form, make the share, answer with its links
-        ├── delete          take a share back
+        ├── delete          delete a share
         ├── page            what a visitor sees
         ├── picture, card   what was stored
         ├── asset, texts    the browser client, its languages, the demo page, the logo

@@ -194,7 +194,7 @@ class MemoryBudget:
         self._changed.notify_all()
 
 
-@dataclass(frozen=True, slots=True, eq=False)  # each piece is itself, whatever another one needs
+@dataclass(frozen=True, slots=True, eq=False)  # compared by identity
 class _Work:
     needed_bytes: int
     is_large: bool

@@ -2,10 +2,10 @@
 
     share key   UUIDv7: the client's Idempotency-Key, or minted here; the answer's delete_token
         │ SHA-256
-    share id    UUIDv7 with the key's time, so that it says itself when the share ends
+    share id    UUIDv7 with the key's time, so that the id alone tells when the share expires
 
-The key yields the id and the id does not yield the key: who holds the key may delete, and a POST
-sent again with its key lands on the same objects.
+The id follows from the key, and not the key from the id: the holder of the key may delete, and a
+POST that is repeated with its key gets the same object names.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
 MAX_AGE_S = 300  # of a key that a client sends
-MAX_AHEAD_S = 60  # so much may a client's clock run ahead of ours
+MAX_AHEAD_S = 60  # how far a client's clock may run ahead of ours
 
 UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _RANDOM_BITS = 74
@@ -58,7 +58,7 @@ def share_id_of(key: UUID) -> UUID:
 
 
 def token_matches(token: str, share_id: str) -> bool:
-    """Return whether a delete_token is a share's key; it takes as long whether it is or not."""
+    """Return whether a delete_token is a share's key, in constant time."""
     key = parse_uuid7(token)
     expected = str(share_id_of(key)) if key else ""
     return hmac.compare_digest(expected.encode(), share_id.encode())

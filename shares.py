@@ -2,13 +2,13 @@
 
     objects     shares/<last two characters>/<share id>/picture.jpg and card.jpg
 
-Who owns a share. A key that was minted here is nobody else's: both puts go side by side. Under a
+Who owns a share. No other request has a key that was minted here: both puts run at once. Under a
 client's key two requests may meet. Whoever creates the picture owns the share, and the card is put
 after that, by requests with the owner's form only: one of two pictures always wins, whole, and its
 retry succeeds. The other is told that the key is taken (422).
 
 What a failure leaves. A put without an answer may have stored, or may store later. Under a minted
-key, which nobody will ever hear of, every name gets a tombstone (stores/contract.py), which a late
+key, which the client never learns, every name gets a tombstone (stores/contract.py), which a late
 put cannot replace; names that get none are logged (left_behind). Under a client's key the next try
 completes the share; until then, names that may hold an object are logged (left_for_retry).
 
@@ -59,7 +59,7 @@ T = TypeVar("T")
 # After its key was accepted, a POST may upload for 90 s, wait, and put; then attempts that were
 # given up may still arrive.
 LATE_PUT_S = 300
-# Beside the puts that failed: a client waits no longer for what it never hears of.
+# After the puts failed: the client waits no longer for the clean-up.
 TAKE_BACK_S = 4.0
 
 PICTURE = "picture"
@@ -119,11 +119,11 @@ class Shares:
         self._without_card: deque[UUID] = deque(maxlen=1000)
 
     def begin(self, key: UUID | None) -> ShareKey:
-        """Return the key of a share to come; let storage remove what has ended first.
+        """Return the key of a share to come; let storage remove expired objects first.
 
         key: the client's, or None to mint one.
 
-        Raises: Gone for a key whose share has ended.
+        Raises: Gone for a key whose share has expired.
         """
         self._sweep_when_due()  # a folder that is full takes no share
         share_key = ShareKey(value=key, is_minted=False) if key else ShareKey.mint()
@@ -182,10 +182,10 @@ class Shares:
         return self._of(self._storage.stat, share_id, rendition)
 
     def delete(self, share_id: UUID, *, admit: Callable[[], object] = lambda: None) -> None:
-        """Leave tombstones in place of picture and card; that there are none is success.
+        """Leave tombstones in place of picture and card; succeeds if neither exists.
 
-        admit: called before tombstones are written for a share of which there is nothing, because
-        anyone can mint keys; what it raises ends the call.
+        admit: called before tombstones are written for a share that does not exist, because
+        anyone can mint keys; an exception of it ends the call.
 
         Raises: StorageUnavailable, after which one of them may be left: call again.
         """
@@ -203,7 +203,7 @@ class Shares:
             self._storage.delete(name)
 
     def parse_id(self, text: str) -> UUID:
-        """Return the id of a share that may have been made by now, whether or not it has ended.
+        """Return the id of a share that may have been made by now, expired or not.
 
         Raises: NotFound.
         """
@@ -216,7 +216,7 @@ class Shares:
     def parse_live_id(self, text: str) -> UUID:
         """Return the id of a share that may exist at this moment, without asking storage.
 
-        Raises: NotFound for what is no share id, Gone past its end, whether it ever existed or not.
+        Raises: NotFound for what is no share id; Gone for an expired one, even if it never existed.
         """
         share_id = self.parse_id(text)
         self._require_live(share_id)
@@ -270,7 +270,7 @@ class Shares:
         return stored
 
     def _put(self, name: str, rendition: Rendition, metadata: dict[str, str]) -> StoredObject:
-        """Put a rendition; one that is there already, by a request with the same form, will do.
+        """Put a rendition; accept one that a request with the same form has put before.
 
         Under a minted key, what is there was put by an attempt whose answer got lost.
         """
@@ -307,7 +307,7 @@ class Shares:
         return self._pool.submit(copy_context().run, call, *arguments)
 
     def _sweep_when_due(self) -> None:
-        """Let storage remove what has ended, ten times in the life of a share."""
+        """Let storage remove expired objects, ten times in the life of a share."""
         if time.monotonic() >= self._sweeps_next_s:
             self._sweeps_next_s = time.monotonic() + self._ttl.total_seconds() / 10
             self._pool.submit(self._sweep)

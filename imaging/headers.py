@@ -1,4 +1,4 @@
-"""What the first bytes of a picture say, read without a decoder: its format, its size, its traps.
+"""What the first bytes of a picture say, read without a decoder: format, size, hostile patterns.
 
     sniff         the format, by its signature
     └── JPEG      segments up to the last scan      size, sampling, number of scans

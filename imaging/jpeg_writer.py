@@ -184,8 +184,8 @@ def _step(quality: int) -> float:
 def _encoded(picture: Image.Image, quality: int, subsampling: int) -> bytes:
     """Encode once. Pillow sizes its buffer by `quality`: with -1 it is never too small.
 
-    Into a file, even if only in memory: then Pillow lets other threads run meanwhile, and otherwise
-    not (Pillow's encode.c, _encode_to_file and _encode).
+    Into a file in memory: only then does Pillow release the interpreter lock while it encodes, for
+    20 ms and more (Pillow's encode.c, _encode_to_file and _encode).
     """
     step = _step(quality)
     table = [min(max(round(number * step / 100), 1), 255) for number in _TABLE]

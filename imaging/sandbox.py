@@ -9,7 +9,7 @@ start of an interpreter (60 ms). The first call starts it. It gets no environmen
 but its socket, never handles a picture itself, and ends with this process. multiprocessing has a
 fork server too, but hands its children the environment and imports the main module again in each.
 
-What a child answers is bytes: the caller reads them as it would read any stranger's.
+A child answers with bytes, which the caller does not trust.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Sandbox:
         atexit.register(self.close)
 
     def call(self, question: bytes, data: bytes, *, memory_bytes: int) -> bytes:
-        """Return what the function answers to a question about hostile data.
+        """Return the function's answer to a question about hostile data.
 
         memory_bytes: what the child may take beyond what the server has.
 
@@ -166,7 +166,7 @@ def _send(control: socket.socket, end: socket.socket) -> bool:
 
 
 def _read_to_end(end: socket.socket) -> bytes:
-    """Read what comes, up to a limit: a child that was taken over might never end."""
+    """Read to the end, up to a limit: a child that was taken over might never stop."""
     chunks, left = [], ANSWER_MAX_BYTES
     while left > 0 and (chunk := end.recv(_READ_BYTES)):
         chunks.append(chunk)

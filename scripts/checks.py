@@ -29,6 +29,7 @@ from probe import jpeg_size, share_key
 
 sys.path.append(str(ROOT))
 import deployed  # found by the line above
+from links import CACHE_MAX_AGE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -46,7 +47,6 @@ PLATFORMS = ("../../x", "facebook", "instagram", "pinterest")  # a canvas each, 
 SLOW_S = 3.0  # a share takes less, was promised
 CARD_SIZE = (1200, 630)
 CARD_MAX_BYTES = 300_000
-CACHE_MAX_AGE_S = 300  # so long may a cache keep a share after its end
 CLOCK_S = 120  # what clocks may differ
 CONNECTIONS = 20
 _OF_THIS_PROGRAM = {"source", "source_files", "started_at", "storage", "settings", "rate_limit"}

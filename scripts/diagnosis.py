@@ -1,9 +1,9 @@
-"""What an answer that was not expected means, and the command that mends it.
+"""The likely cause of an unexpected answer, and the command that fixes it.
 
     Failed, Skipped      what a check raises
     Diagnosis.explain    one of three tables, by who answered
     ├── _OURS            this program: by the code of its error
-    ├── _IN_FRONT        something before it, which has let good answers through already
+    ├── _IN_FRONT        a proxy before it, which has passed good answers on already
     └── _HOST            the host, before any good answer: by status
 
 Every answer of this program carries the header field Deployment. That tells it from proxies, and

@@ -1,4 +1,4 @@
-"""Why gcloud failed, by what it said, and the command that mends it."""
+"""The cause of a gcloud failure, by its message, and the command that fixes it."""
 
 from __future__ import annotations
 

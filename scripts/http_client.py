@@ -1,4 +1,4 @@
-"""A client of one function, as anyone is one: nobody is logged in here.
+"""An anonymous HTTP client of one function.
 
     Client.ask ── Answer ── json, code, date, deployment
 

@@ -1,9 +1,9 @@
-"""Delete shares by their ids, and see their links end; run by scripts/remove.
+"""Delete shares by their ids, and check that their links are gone; run by scripts/remove.
 
     deploy.env, else the environment ── storage ── Shares.delete
-                                    └── links, fetched until caches have let go of them
+                                    └── links, fetched until no cache serves them
 
-Storage decides what this exits with: 0 where every share was there and is gone, otherwise 1.
+The exit status depends on storage: 0 if every share existed and is deleted, otherwise 1.
 """
 
 from __future__ import annotations

@@ -28,8 +28,8 @@ EVERY_ORIGIN = {
 class Origins:
     """The origins of ALLOWED_ORIGINS, compiled once.
 
-    `https://*.shop.example` stands for exactly one label in place of the star; a lone `*` lets
-    every origin in.
+    `https://*.shop.example` stands for exactly one label in place of the star; a lone `*`
+    allows every origin.
     """
 
     patterns: tuple[str, ...]
@@ -43,7 +43,7 @@ class Origins:
 
     @property
     def open_to_all(self) -> bool:
-        """Whether every origin is let in."""
+        """Whether every origin is allowed."""
         return self.patterns == ("*",)
 
     def allow(self, origin: str, own_origins: tuple[str, ...]) -> bool:
@@ -55,7 +55,7 @@ class Origins:
         )
 
     def check(self, origin: str | None, own_origins: tuple[str, ...]) -> None:
-        """Let a request through that no browser sent, or a page of an allowed origin did.
+        """Allow requests without an Origin, and those of pages of an allowed origin.
 
         Raises: OriginNotAllowed.
         """

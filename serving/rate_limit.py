@@ -1,4 +1,4 @@
-"""How many shares one client may make: who is a client, and who counts."""
+"""The rate limit: the address that stands for a client, and the counters."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def client_address(forwarded_for: Sequence[str], peer: str, *, trusted_hops: int
     """Return what stands for a client when its requests are counted: an IPv4 address, or a /64.
 
     forwarded_for: the addresses of X-Forwarded-For; trusted_hops: how many of them, from the right,
-    were added by proxies of our own; what stands left of those anyone can write. Who holds one
-    address of an IPv6 network usually holds all of its /64 (RFC 6177).
+    were added by proxies of our own; anyone can write those left of them. A client that has one
+    address of an IPv6 network usually has all of its /64 (RFC 6177).
     """
     found = forwarded_for[-trusted_hops] if 0 < trusted_hops <= len(forwarded_for) else peer
     try:

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-TIMEOUT_S: Final = 10.0  # an operation with all its attempts, pauses and slow answers
+TIMEOUT_S: Final = 10.0  # of an operation, with all attempts and pauses
 ATTEMPT_TIMEOUT_S: Final = 4.0  # connecting, or waiting for an answer: leaves room for two more
 MAX_OPERATIONS: Final = 100  # at once, and as many connections; Cloud Run sends 80 requests
 
@@ -60,9 +60,9 @@ _LEAST_S = 0.01  # an attempt that has less is not begun
 class BucketStorage:
     """A bucket of Google Cloud Storage, by its official client.
 
-    timeout_s: what a caller waits at most, whatever happens (name resolution and credentials
-    included); attempt_timeout_s: what one attempt waits to connect, and for each part of the
-    answer; max_operations: at once, more of them wait their turn.
+    timeout_s: the longest that a caller waits, name resolution and credentials included;
+    attempt_timeout_s: how long one attempt waits to connect, and for each part of the
+    answer; max_operations: at once; further ones wait.
 
     STORAGE_EMULATOR_HOST (http://host:port) leads to an emulator, as the client supports it.
     Source: https://cloud.google.com/storage/docs/retry-strategy

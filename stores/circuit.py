@@ -1,4 +1,4 @@
-"""What became of the operations of a storage, and whether it is asked at the moment.
+"""A circuit breaker: the results of storage operations, and whether further ones are tried.
 
     closed ── FAILURES operations in a row end without an answer ──> open
     open ── OPEN_S later, one operation goes through ──> half-open
@@ -46,8 +46,8 @@ class StorageState:
 class Circuit:
     """Watches operations.
 
-    slow_s: an operation that fails no sooner than this has waited in vain; what fails sooner was
-    refused, which is an answer. clock: seconds that only grow.
+    slow_s: an operation that takes this long to fail got no answer; one that fails sooner was
+    refused, which is an answer. clock: seconds, monotonic.
     """
 
     def __init__(self, *, slow_s: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -60,7 +60,7 @@ class Circuit:
 
     @property
     def state(self) -> StorageState:
-        """What became of the operations so far."""
+        """The results of the operations so far."""
         return self._state
 
     @contextmanager

@@ -38,7 +38,7 @@ _NAME = re.compile(r"(?=.{1,255}\Z)[a-z0-9][a-z0-9._-]*(?:/[a-z0-9][a-z0-9._-]*)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredObject:
-    """What storage knows of an object, its bytes aside.
+    """An object's metadata: all that storage knows of it but its bytes.
 
     etag: a strong validator without quotes, the MD5 of the bytes in hexadecimal: the same from
     put, get and stat, and in both backends; metadata: what put was given. It is empty in what get
@@ -100,11 +100,11 @@ class Storage(Protocol):
         """
 
     def sweep(self, has_ended: Callable[[str], bool]) -> None:
-        """Remove the objects and tombstones whose names have ended, where nothing else does.
+        """Remove expired objects and tombstones, if nothing else does.
 
         A bucket does: its lifecycle rule removes them by their age.
 
-        Raises: StorageUnavailable for what could not be removed, when all else is.
+        Raises: StorageUnavailable for what could not be removed, after all else was.
         """
 
     @property
@@ -122,7 +122,7 @@ class Storage(Protocol):
 def described(
     name: str, data: bytes, content_type: str, metadata: Mapping[str, str]
 ) -> StoredObject:
-    """Return what storage will know of an object; data: at most MAX_OBJECT_BYTES."""
+    """Return the metadata of an object to come; data: at most MAX_OBJECT_BYTES."""
     if len(data) > MAX_OBJECT_BYTES:
         raise ValueError(f"{len(data)} bytes for {name}")
     return StoredObject(
@@ -142,7 +142,7 @@ def not_deleted(stored: StoredObject) -> StoredObject:
 
 
 def checked_name(name: str) -> str:
-    """Return a name; another one than this program makes is a mistake of it (ValueError)."""
+    """Return a name; raise ValueError for one that this program does not make."""
     if not _NAME.fullmatch(name):
         raise ValueError(f"not an object name: {name!r}")
     return name

@@ -1,6 +1,6 @@
 """What is used of google-cloud-storage, imported late and in one place.
 
-Whatever it raises is translated by stores/bucket.py: vendor_errors() are the roots of all of it.
+stores/bucket.py translates its exceptions: vendor_errors() returns the base classes of all of them.
 """
 
 from __future__ import annotations

@@ -90,10 +90,10 @@ class LocalStorage:
                 self._placed(name, incoming.replace)
 
     def sweep(self, has_ended: Callable[[str], bool]) -> None:
-        """Remove what has ended, and what was left half written (see Storage.sweep).
+        """Remove expired objects, and files that were left half written (see Storage.sweep).
 
-        The folder may hold other files of its owner's: only names that have ended go, and the
-        folders that this leaves empty.
+        The folder may hold other files: only objects are removed, and the folders that this leaves
+        empty.
         """
         before_s = time.time() - self._INCOMING_MAX_AGE_S
         failures: list[OSError] = []

@@ -148,7 +148,7 @@ def test_neither_pictures_nor_stores_know_of_http_requests() -> None:
         assert imported(module).isdisjoint({*SERVING, "flask"})
 
 
-@pytest.mark.parametrize("module", ["errors", "deployed"])
+@pytest.mark.parametrize("module", ["errors", "deployed", "links"])
 def test_scripts_can_use_a_module_without_installing_anything(module: str) -> None:
     assert imported_packages(module) <= sys.stdlib_module_names
 

@@ -26,7 +26,7 @@ PROGRAM = [
     "requirements.txt",
     "serving/templates/page.html",
     "serving/templates/parts/button.html",
-    "source.py",
+    "shares.py",
     "web/img/logo.svg",
     "web/index.html",
     "web/share-image.js",
@@ -175,8 +175,8 @@ def test_a_renamed_file_changes_the_digest(tree: Path) -> None:
 
 def test_exchanged_contents_change_the_digest(tree: Path) -> None:
     before = digest(tree)
-    (tree / "main.py").write_text("source.py", encoding="utf-8")
-    (tree / "source.py").write_text("main.py", encoding="utf-8")
+    (tree / "main.py").write_text("shares.py", encoding="utf-8")
+    (tree / "shares.py").write_text("main.py", encoding="utf-8")
     assert digest(tree) != before
 
 
