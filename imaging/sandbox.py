@@ -44,6 +44,7 @@ NO_MEMORY = 3  # exit code
 
 _LENGTHS = struct.Struct(">QQQ")  # the memory, then the lengths of the question and the data
 _STATUS = struct.Struct(">i")  # how a child ended, as os.waitstatus_to_exitcode returns it
+_STATUSES = range(-signal.NSIG, 256)
 _SIGNALS = {number.value: number.name for number in signal.Signals}
 _READ_BYTES = 1 << 16
 _START = (
@@ -185,6 +186,8 @@ def _checked_answer(received: bytes) -> bytes:
     if not _STATUS.size <= len(received) < ANSWER_MAX_BYTES:
         raise Busy(f"{len(received)} bytes from the sandbox")
     answer, (status,) = received[: -_STATUS.size], _STATUS.unpack(received[-_STATUS.size :])
+    if status not in _STATUSES:  # the end of an answer whose watcher was killed
+        raise Busy("nobody said how the decoder ended")
     if status == 0:
         return answer
     if status == NO_MEMORY:
