@@ -137,8 +137,9 @@ class Shares:
         picture, card: one and the same where the platform's canvas is the card's.
 
         Raises: UnusableKey for one that came with another form before, Gone for one whose share was
-        deleted, StorageUnavailable.
+        deleted, or has ended since begin, StorageUnavailable.
         """
+        self._require_live(key.share_id)  # an upload may take longer than a share has left
         renditions = {PICTURE: picture} if card is picture else {PICTURE: picture, CARD: card}
         expires_at = self.expires_at(key.share_id)
         metadata = {

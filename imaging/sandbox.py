@@ -25,6 +25,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 import process
@@ -38,12 +39,12 @@ ANSWER_MAX_BYTES = 16_000_000
 STACKS_BYTES, PYTHON_STACK_BYTES = 40_000_000, 1 << 20
 REASON_CHARS = 500
 MAX_DESCRIPTORS = 32
-GRACE_S = 5.0  # for the watcher, which bounds the time of its child
 
 NO_MEMORY = 3  # exit code
 
 _LENGTHS = struct.Struct(">QQQ")  # the memory, then the lengths of the question and the data
 _STATUS = struct.Struct(">i")  # how a child ended, as os.waitstatus_to_exitcode returns it
+_STATUSES = range(-signal.NSIG, 256)
 _SIGNALS = {number.value: number.name for number in signal.Signals}
 _READ_BYTES = 1 << 16
 _START = (
@@ -55,11 +56,13 @@ _START = (
 class Limits(NamedTuple):
     """What a child may take beside memory: whole seconds of CPU, and seconds by the clock.
 
-    The largest pictures take a tenth of it.
+    The largest pictures take a tenth of it. grace_s: how much longer a call waits, for the watcher
+    to say that the time was up.
     """
 
     cpu_s: int = 20
     time_s: float = 30.0
+    grace_s: float = 5.0
 
 
 LIMITS = Limits()
@@ -91,14 +94,16 @@ class Sandbox:
         with ours:
             with theirs:
                 self._hand_over(theirs)
-            ours.settimeout(self._limits.time_s + GRACE_S)
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it died meanwhile
-                ours.sendall(_LENGTHS.pack(memory_bytes, len(question), len(data)) + question)
-                ours.sendall(data)
+            most_s = self._limits.time_s + self._limits.grace_s
+            ends_s = time.monotonic() + most_s
+            ours.settimeout(most_s)
             try:
-                return _checked_answer(_read_to_end(ours))
-            except TimeoutError:
-                raise Busy("the sandbox does not answer") from None
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it died
+                    ours.sendall(_LENGTHS.pack(memory_bytes, len(question), len(data)) + question)
+                    ours.sendall(data)
+                return _checked_answer(_read_to_end(ours, ends_s))
+            except OSError as error:  # nobody took the call, or nobody ended it in time
+                raise Busy(f"the sandbox does not answer: {type(error).__name__}") from error
 
     def close(self) -> None:
         """End the server; calls that run end by themselves."""
@@ -115,7 +120,7 @@ class Sandbox:
     def _start(self) -> socket.socket:
         control, theirs = socket.socketpair()
         with theirs:
-            server = (self._work, *self._limits)
+            server = (self._work, self._limits.cpu_s, self._limits.time_s)
             start = _START.format(path=sys.path, descriptor=theirs.fileno(), server=server)
             self._server = subprocess.Popen(  # noqa: S603 - our own interpreter and module
                 [sys.executable, "-I", "-S", "-c", start],
@@ -133,6 +138,7 @@ class Sandbox:
     def _end(self) -> None:
         if self._control is not None and self._server is not None:
             self._control.close()
+            self._server.kill()  # one that is stopped, or stuck, would be waited for
             self._server.wait()
         self._control = self._server = None
 
@@ -165,12 +171,13 @@ def _send(control: socket.socket, end: socket.socket) -> bool:
     return True
 
 
-def _read_to_end(end: socket.socket) -> bytes:
-    """Read to the end, up to a limit: a child that was taken over might never stop."""
+def _read_to_end(end: socket.socket, ends_s: float) -> bytes:
+    """Read to the end, up to a limit and a time: a child that was taken over might never stop."""
     chunks, left = [], ANSWER_MAX_BYTES
     while left > 0 and (chunk := end.recv(_READ_BYTES)):
         chunks.append(chunk)
         left -= len(chunk)
+        end.settimeout(max(ends_s - time.monotonic(), 0))
     return b"".join(chunks)
 
 
@@ -179,6 +186,8 @@ def _checked_answer(received: bytes) -> bytes:
     if not _STATUS.size <= len(received) < ANSWER_MAX_BYTES:
         raise Busy(f"{len(received)} bytes from the sandbox")
     answer, (status,) = received[: -_STATUS.size], _STATUS.unpack(received[-_STATUS.size :])
+    if status not in _STATUSES:  # the end of an answer whose watcher was killed
+        raise Busy("nobody said how the decoder ended")
     if status == 0:
         return answer
     if status == NO_MEMORY:

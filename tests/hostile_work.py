@@ -66,6 +66,20 @@ def _kill_the_watcher(_: bytes) -> bytes:
     return b"nobody tells how this ended"
 
 
+def _trickle(_: bytes) -> bytes:
+    """Answer for three seconds, a byte at a time, once nobody is left who would end it."""
+    os.kill(os.getppid(), signal.SIGKILL)
+    sockets = [
+        int(path.name)
+        for path in Path("/proc/self/fd").iterdir()
+        if path.exists() and str(path.readlink()).startswith("socket:")
+    ]
+    for _number in range(30):
+        os.write(sockets[0], b"x")
+        time.sleep(0.1)
+    return b""
+
+
 ACTS = {
     "answer": _answer,
     "report": _report,
@@ -76,4 +90,5 @@ ACTS = {
     "sleep": _sleep,
     "never end": _never_end,
     "kill the watcher": _kill_the_watcher,
+    "trickle": _trickle,
 }

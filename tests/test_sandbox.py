@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -60,7 +61,7 @@ def test_a_child_sees_no_variable_and_no_descriptor_of_this_process(
         ("take memory", b"200000000", ImageTooComplex, "memory"),
         ("compute", b"", ImageTooComplex, "SIGXCPU"),
         ("never end", b"", Busy, "bytes from the sandbox"),
-        ("kill the watcher", b"", CorruptImage, "nobody tells"),
+        ("kill the watcher", b"", Busy, "nobody said how"),
     ],
 )
 def test_whatever_a_child_does_is_a_refusal_that_says_what_happened(
@@ -114,6 +115,44 @@ def test_a_server_that_was_killed_is_started_again() -> None:
     server.send_signal(signal.SIGKILL)
     server.wait(10)
     assert ask(sandbox, "answer") == b"0 bytes"
+    sandbox.close()
+
+
+@pytest.mark.parametrize("data", [b"", bytes(5_000_000)], ids=["small", "large"])
+def test_a_call_that_no_server_takes_is_busy(data: bytes) -> None:
+    """A large file waits to be sent, a small one for its answer."""
+    sandbox = Sandbox("hostile_work:act", Limits(cpu_s=1, time_s=0.2, grace_s=0.1))
+    ask(sandbox, "answer")
+    (server,) = psutil.Process().children()[-1:]
+    server.suspend()
+    with pytest.raises(Busy, match="TimeoutError"):
+        ask(sandbox, "answer", data)
+    sandbox.close()
+    assert not server.is_running()
+
+
+def test_a_server_that_dies_with_a_call_in_its_queue_makes_it_busy() -> None:
+    """The kernel resets that call's connection, which was a 500."""
+    sandbox = Sandbox("hostile_work:act")
+    ask(sandbox, "answer")
+    (server,) = psutil.Process().children()[-1:]
+    server.suspend()
+    before = psutil.Process().num_fds()
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(ask, sandbox, "answer")
+        while psutil.Process().num_fds() != before + 1:  # of two ends, one is handed over
+            assert not call.done()
+            time.sleep(0.01)
+        server.kill()
+        with pytest.raises(Busy, match="ConnectionResetError"):
+            call.result(30)
+    sandbox.close()
+
+
+def test_an_answer_that_trickles_is_cut_off() -> None:
+    sandbox = Sandbox("hostile_work:act", Limits(cpu_s=1, time_s=0.5, grace_s=0.1))
+    with pytest.raises(Busy, match="does not answer"):
+        ask(sandbox, "trickle")
     sandbox.close()
 
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import pictures
 import pytest
 from keys import uuid7
-from sharing import LOG, create, form, mint_key, object_names
+from sharing import LOG, create, form, mint_key, object_names, rendered
 
 from config import load_settings
 from errors import Gone, InvalidFields, NotFound, ObjectNotFound
-from share_keys import parse_uuid7, share_id_of
+from share_keys import ShareKey, parse_uuid7, share_id_of
 from shares import CARD, PICTURE, Shares
 from storage import open_storage
 
@@ -101,6 +101,19 @@ def test_another_instance_finds_the_card_of_a_share_that_is_one_object(
     settings = load_settings({"LOCAL_STORAGE_DIR": str(folder)})
     elsewhere = Shares(open_storage(settings), settings.share_ttl, LOG)
     assert elsewhere.read(share.share_id, CARD)[0].size_bytes == share.size_bytes
+
+
+def test_a_share_that_ends_while_its_picture_arrives_is_gone_and_not_stored(
+    folder: Path, photo: bytes
+) -> None:
+    settings = load_settings({"LOCAL_STORAGE_DIR": str(folder), "SHARE_TTL_HOURS": "0.05"})
+    shares = Shares(open_storage(settings), settings.share_ttl, LOG)
+    asked = form(photo)
+    renditions = rendered(asked)
+    ended = ShareKey(value=uuid.UUID(uuid7(age_s=181)), is_minted=False)
+    with pytest.raises(Gone):
+        shares.store(ended, asked, *renditions)
+    assert stored_files(folder) == []
 
 
 def test_the_same_key_and_form_give_the_same_share(
