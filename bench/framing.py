@@ -1,7 +1,7 @@
 """How pictures are framed: what goes onto the contact sheet, and whose faces stay whole.
 
-scripts/bench --faces       how many faces of tests/pets.py, and of photos, windows leave whole
-scripts/bench --sheet FILE  shows each of SUBJECTS, among others
+scripts/bench --faces: how many faces of tests/pets.py, and of photos, windows leave whole;
+scripts/bench --sheet FILE shows what framed yields, among others.
 """
 
 # ruff: noqa: E402 - the search path comes before what is found by it

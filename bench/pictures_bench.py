@@ -2,7 +2,7 @@
 
     scripts/bench                time and quality
     scripts/bench --memory       peak memory of large pictures
-    scripts/bench --sheet FILE   a contact sheet: each canvas of a photo, a portrait and a cut-out
+    scripts/bench --sheet FILE   a contact sheet: each canvas of four subjects, and framing.framed
     --photo FILE                 a photo of your own in place of the enlarged cat
 
 CPU time of the whole process, the median of the ratios of neighbouring runs: what else the machine
@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
+import framing
 import pictures
 import pyvips  # type: ignore[import-untyped, import-not-found, unused-ignore]
 from floor import codecs_alone, cpu_ms
@@ -47,7 +48,7 @@ from imaging.geometry import Canvas, Fit
 from platforms import PICTURE_MAX_BYTES, card_canvas, picture_canvas
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 SETTINGS = ImageSettings()
 PLAIN = Canvas(size=(1200, 1200), fit=Fit.INSIDE, max_bytes=9 * PICTURE_MAX_BYTES)
@@ -304,25 +305,31 @@ CELL = (380, 400)
 
 
 def draw_sheet(photo: Image.Image, path: Path) -> None:
-    """Write a picture of everything that can be made of four subjects."""
+    """Write a picture of everything that can be made of four subjects, and of framing.framed."""
+    made = [*renditions_of(photo), *(picture for _, picture in framing.framed())]
+    rows = -(-len(made) // len(SHEET))
+    sheet = Image.new("RGB", (CELL[0] * len(SHEET), CELL[1] * rows), (120, 120, 120))
+    for number, picture in enumerate(made):
+        row, column = divmod(number, len(SHEET))
+        picture.thumbnail((CELL[0] - 10, CELL[1] - 10), Image.Resampling.LANCZOS)
+        sheet.paste(picture, (column * CELL[0] + 5, row * CELL[1] + 5))
+    sheet.save(path)
+
+
+def renditions_of(photo: Image.Image) -> Iterator[Image.Image]:
+    """Yield each canvas of SHEET for a photo, a portrait, a small photo and a cut-out."""
     settings = ImageSettings(watermark_text="Perkie Prints")
     photo = photo.resize((1600, round(1600 * photo.height / photo.width)), Image.Resampling.LANCZOS)
     width, height = photo.size
-    rows = [
+    for data in (
         pictures.encoded(photo, "JPEG", quality=92),
         pictures.encoded(photo.crop((width // 4, 0, width * 5 // 8, height)), "JPEG", quality=92),
         pictures.encoded(photo.resize((360, 270)), "JPEG", quality=92),
         pictures.encoded(cutout_of(photo, (2000, 1500)), "PNG", compress_level=1),
-    ]
-    sheet = Image.new("RGB", (CELL[0] * len(SHEET), CELL[1] * len(rows)), (120, 120, 120))
-    for row, data in enumerate(rows):
+    ):
         canvases = [picture_canvas(name, fit, max_side_px=1200) for name, fit in SHEET]
-        renditions = render(data, read_header(data, settings), canvases, settings)
-        for column, rendition in enumerate(renditions):
-            picture = Image.open(io.BytesIO(rendition.data))
-            picture.thumbnail((CELL[0] - 10, CELL[1] - 10), Image.Resampling.LANCZOS)
-            sheet.paste(picture, (column * CELL[0] + 5, row * CELL[1] + 5))
-    sheet.save(path)
+        for rendition in render(data, read_header(data, settings), canvases, settings):
+            yield Image.open(io.BytesIO(rendition.data))
 
 
 if __name__ == "__main__":
