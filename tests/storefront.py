@@ -206,7 +206,7 @@ class _Handler(BaseHTTPRequestHandler):
         address = urlsplit(self.path)
         if address.path == "/":
             query = {name: values[0] for name, values in parse_qs(address.query).items()}
-            self._send_page(query["function"], query.get("attributes", ""), query["lang"])
+            self._send_page(query["function"], query.get("attributes", ""), query.get("lang", ""))
         elif address.path == "/share-image.js":
             script = (ROOT / "web" / "share-image.js").read_bytes()
             self.send(200, script, {"Content-Type": "text/javascript"})

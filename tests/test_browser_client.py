@@ -112,11 +112,38 @@ def stored(folder: Path) -> set[str]:
 def test_a_picture_becomes_a_share(page: Page, storefront: Storefront) -> None:
     outcome = call(page, name="luna.jpg", platform="pinterest", effectType="pop", fit="cover")
     (posted,) = storefront.posts
-    assert posted.fields == {"platform": "pinterest", "effect_type": "pop", "fit": "cover"}
+    sent = {"platform": "pinterest", "effect_type": "pop", "fit": "cover", "lang": "en"}
+    assert posted.fields == sent
     assert posted.file == SMALL
     assert posted.filename == "luna.jpg"
     assert outcome["share"]["share_id"] == posted.key
     assert outcome["stages"] == ["preparing", "uploading", "processing"]
+
+
+# Shares an image of the page's own, whose description may be one that no form takes.
+SHARE_IMG = """async ([src, alt]) => {
+  const img = Object.assign(new Image(), { src, alt });
+  const { shareImage } = await import("./share-image.js");
+  await shareImage(img);
+}"""
+
+
+@pytest.mark.parametrize(
+    ("lang", "alt", "sent"),
+    [
+        ("de-CH", "Eine Katze", {"lang": "de-CH", "alt": "Eine Katze"}),
+        ("", "", {}),
+        ("fr", "a" * 301, {"lang": "fr", "alt": "a" * 300}),
+    ],
+)
+def test_the_language_of_the_page_and_the_description_of_its_picture_go_with_it(
+    page: Page, storefront: Storefront, lang: str, alt: str, sent: dict[str, str]
+) -> None:
+    page.goto(storefront.page(lang=lang))
+    src = "data:image/jpeg;base64," + base64.b64encode(SMALL).decode()
+    page.evaluate(SHARE_IMG, [src, alt])
+    (posted,) = storefront.posts
+    assert posted.fields == {"platform": "link", **sent}
 
 
 def test_the_key_is_a_uuid7_of_this_moment(page: Page, storefront: Storefront) -> None:

@@ -85,6 +85,8 @@ def test_every_network_shows_the_real_card_with_its_real_words(demo: Page, watch
         assert card.locator("img").get_attribute("src") == share["card_url"]
     loaded = "image => image.complete && [image.naturalWidth, image.naturalHeight]"
     assert demo.locator(".card.facebook img").evaluate(loaded) == [1200, 630]
+    opened = demo.locator("#picture-link").get_attribute("href")
+    assert opened == f"{share['url']}?raw"  # else a browser is led to the page
     for network, size in PICTURED.items():
         image = demo.locator(f".card.{network} img")
         image.evaluate("image => image.decode()")

@@ -498,6 +498,7 @@ def test_attributes_decide_what_is_sent(
         "platform": "pinterest",
         "effect_type": "pop",
         "fit": "cover",
+        "lang": "en",
     }
 
 

@@ -37,7 +37,7 @@ button.addEventListener("share-start", ({ detail }) => {
 button.addEventListener("share-ready", async ({ detail: share }) => {
   const { signal } = run;
   $("page-link").href = share.page_url;
-  $("picture-link").href = share.url;
+  $("picture-link").href = `${share.url}?raw`; // else it opens its page
   countDown(share, signal);
   $("json").replaceChildren(...colored(share));
   const texts = await announced(share.page_url);
@@ -133,7 +133,7 @@ async function fill(card, signal) {
     card.append(link);
     if (made.links[platform]) offer(card, PICTURED[platform].name, made.links[platform]);
     else {
-      link.href = made.url;
+      link.href = `${made.url}?raw`;
       link.download = `${platform}.jpg`;
       link.textContent = "Download the picture";
     }

@@ -93,7 +93,10 @@ export class ShareError extends Error {
   readonly isTemporary: boolean;
 }
 
-/** Upload a picture. Rejects with a ShareError, or with the reason of the signal. */
+/**
+ * Upload a picture, with the page's language and the alt of an <img>. Rejects with a ShareError, or with
+ * the reason of the signal.
+ */
 export function shareImage(picture: Picture, options?: ShareOptions): Promise<Share>;
 
 /** Wake a function that scaled to zero. */

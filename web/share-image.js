@@ -12,6 +12,7 @@
 const MAX_SIDE_PX = 2400; // twice what the server keeps, so that it can crop and stay sharp
 const SMALL_BYTES = 1_000_000; // sent as it is: scaling would cost quality and save no time
 const JPEG_QUALITY = 0.92;
+const ALT_MAX_CHARS = 300; // a longer one would be refused
 
 const TRIES = 4;
 const BACKOFF_MS = 500;
@@ -35,16 +36,22 @@ export class ShareError extends Error {
  * Upload a picture and return its share.
  *
  * Large photos are scaled down first. Tries again after network failures, 429 and 503; one key goes
- * with all tries, so that they make one share.
+ * with all tries, so that they make one share. The language of the page goes along, for the share's
+ * own page, and the alt of an <img>.
  */
 export async function shareImage(picture, options = {}) {
   const { platform, effectType, fit, endpoint, onProgress } = options;
   onProgress?.({ stage: "preparing", progress: 0 });
   const form = new FormData();
   form.append("file", await prepare(picture));
-  form.append("platform", platform || "link");
-  if (effectType) form.append("effect_type", effectType);
-  if (fit) form.append("fit", fit);
+  const fields = {
+    platform: platform || "link",
+    effect_type: effectType,
+    fit,
+    lang: document.documentElement.lang,
+    alt: picture.alt?.slice(0, ALT_MAX_CHARS),
+  };
+  for (const name in fields) if (fields[name]) form.append(name, fields[name]);
   return deliver(form, endpoint, options);
 }
 
@@ -275,7 +282,7 @@ async function prepare(given) {
     if (picture instanceof Blob) return await smaller(picture);
     return named(await encode(draw(await bitmapOf(picture), MAX_SIDE_PX)));
   } catch ({ message }) {
-    const kind = Object.prototype.toString.call(given).slice(8, -1);
+    const kind = {}.toString.call(given).slice(8, -1);
     const name = kind === "String" ? JSON.stringify(given.slice(0, 80)) : kind;
     throw new ShareError("unreadable_picture", `${name} is no picture that can be read: ${message}`);
   }
@@ -578,11 +585,12 @@ class ShareImageButton extends HTMLElement {
     const onlyNow = (act) => (value) => run === this.#run && act.call(this, value);
     this.#picture = picture;
     this.#made = null;
+    const { platform, effectType, fit, endpoint } = this;
     this.#coming = shareImage(picture, {
-      platform: this.platform,
-      effectType: this.effectType,
-      fit: this.fit,
-      endpoint: this.endpoint,
+      platform,
+      effectType,
+      fit,
+      endpoint,
       signal: run.signal,
       onProgress: onlyNow(this.#progress),
     });

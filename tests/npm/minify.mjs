@@ -6,13 +6,17 @@ import { minify } from "terser";
 const source = fileURLToPath(new URL("../../web/share-image.js", import.meta.url));
 const [folder] = process.argv.slice(2);
 
-/** Take the spaces out of a style sheet: terser leaves text as it is. Line breaks stay, for the map. */
+/**
+ * Take the spaces out of a style sheet: terser leaves text as it is. Line breaks stay in the source, for
+ * the map, as continuations, which are no part of the text; each follows one of { } ; , already.
+ */
 function squeezed(sheet) {
   return sheet
     .replace(/^ +/gm, "")
-    .replace(/ *([{};,>+]) */g, "$1")
+    .replace(/ *([{};,>+!]) */g, "$1")
     .replace(/: /g, ":")
-    .replace(/;(\s*})/g, "$1");
+    .replace(/;(\s*})/g, "$1")
+    .replace(/\n/g, "\\\n");
 }
 
 const code = await readFile(source, "utf8");
