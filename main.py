@@ -264,11 +264,10 @@ class Service:
             raise BadRequest("Host names no host", detail="Invalid Host header")
         if request.environ["PATH_INFO"].startswith("//"):  # request.path hides it
             raise NotFound("no route")
-        routes = ROUTES.bind("")
         if request.method == "OPTIONS":
-            return Service._preflight, {"methods": routes.allowed_methods(request.path)}
+            return Service._preflight, {"methods": ROUTER.allowed_methods(request.path)}
         try:
-            handler, arguments = routes.match(request.path, request.method)
+            handler, arguments = ROUTER.match(request.path, request.method)
         except RouteMethodNotAllowed as error:
             raise MethodNotAllowed(allowed=_with_options(error.valid_methods or ())) from None
         except RouteNotFound:
@@ -369,6 +368,7 @@ ROUTES = Map(
     ],
     merge_slashes=False,
 )
+ROUTER = ROUTES.bind("")  # whatever the host
 
 
 def _storage(settings: Settings) -> Storage:
