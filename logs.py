@@ -35,6 +35,8 @@ _CLOUD_TRACE = re.compile(r"([0-9a-f]{32})(?:/\d{1,20})?(?:;o=\d)?")
 
 _CREDENTIALS = re.compile(r"//\S*@")  # greedy: a password may hold any character
 
+_to_json = json.JSONEncoder(default=str).encode  # json.dumps would make one for each line
+
 _line: ContextVar[dict[str, Any] | None] = ContextVar("line", default=None)
 
 
@@ -134,12 +136,12 @@ class Log:
 
     @staticmethod
     def _json(severity: str, message: str, fields: Mapping[str, Any]) -> str:
-        return json.dumps({"severity": severity, "message": message, **fields}, default=str)
+        return _to_json({"severity": severity, "message": message, **fields})
 
     @staticmethod
     def _plain(severity: str, message: str, fields: Mapping[str, Any]) -> str:
         shown = {
-            name: json.dumps(value, default=str)
+            name: _to_json(value)
             for name, value in fields.items()
             if not name.startswith(("logging.", "httpRequest"))
         }

@@ -233,8 +233,8 @@ class Service:
         if request.environ["PATH_INFO"].startswith("//"):  # request.path hides it
             raise NotFound("no route")
         if request.method == "OPTIONS":
-            return Service._preflight, {"methods": ROUTES.bind("").allowed_methods(request.path)}
-        return match(ROUTES, request)
+            return Service._preflight, {"methods": ROUTER.allowed_methods(request.path)}
+        return match(ROUTER, request)
 
     def _preflight(self, _request: Request, visit: Visit, methods: Iterable[str]) -> Response:
         if not methods:
@@ -310,6 +310,7 @@ ROUTES = Map(
     ],
     merge_slashes=False,
 )
+ROUTER = ROUTES.bind("")  # whatever the host
 
 
 def _storage(settings: Settings) -> Storage:

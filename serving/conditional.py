@@ -27,7 +27,7 @@ def conditional(response: Response, request: Request) -> Response:
     etag = response.get_etag()[0] or ""
     if "If-Match" in request.headers and not request.if_match.contains(etag):
         raise PreconditionFailed(f"If-Match without {etag}")
-    if request.if_none_match.contains_weak(etag):
+    if "If-None-Match" in request.headers and request.if_none_match.contains_weak(etag):
         response.status_code = HTTPStatus.NOT_MODIFIED
     return response
 
@@ -40,6 +40,8 @@ def ranged(response: Response, request: Request) -> Response:
     Raises: RangeNotSatisfiable.
     """
     response.headers["Accept-Ranges"] = "bytes"
+    if "Range" not in request.headers:
+        return response
     if request.method != "GET" or response.status_code != HTTPStatus.OK:
         return response
     data = response.get_data()

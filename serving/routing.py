@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from flask import Request
-    from werkzeug.routing import Map
+    from werkzeug.routing import Map, MapAdapter
 
 
-def match(routes: Map, request: Request) -> tuple[Any, Mapping[str, Any]]:
+def match(router: MapAdapter, request: Request) -> tuple[Any, Mapping[str, Any]]:
     """Return the endpoint of a request and the values in its path.
 
     Raises: NotFound, MethodNotAllowed.
     """
     try:
-        return routes.bind("").match(request.path, request.method)
+        return router.match(request.path, request.method)
     except RouteMethodNotAllowed as error:
         raise MethodNotAllowed(allowed=with_options(error.valid_methods or ())) from None
     except RouteNotFound:

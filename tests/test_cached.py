@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import pytest
 
 from errors import ObjectDeleted, ObjectExists, ObjectNotFound, StorageUnavailable
-from stores.cached import ENTRY_BYTES, CachedStorage
+from stores.cached import CachedStorage, entry_bytes
 from stores.local import LocalStorage
 
 if TYPE_CHECKING:
@@ -239,7 +239,7 @@ def test_many_reads_at_once_of_one_cold_object_are_one(
 
 
 def test_the_least_recently_used_goes_first(folder: Folder) -> None:
-    cached = cache_of(folder, max_bytes=2 * (ENTRY_BYTES + len(DATA)))
+    cached = cache_of(folder, max_bytes=2 * entry_bytes(len(DATA)))
     for name in "abc":
         put(folder, name)
     for name in "abacab":
@@ -248,7 +248,7 @@ def test_the_least_recently_used_goes_first(folder: Folder) -> None:
 
 
 def test_an_object_larger_than_the_cache_is_served_and_not_kept(folder: Folder) -> None:
-    cached = cache_of(folder, max_bytes=ENTRY_BYTES + len(DATA) - 1)
+    cached = cache_of(folder, max_bytes=entry_bytes(len(DATA)) - 1)
     put(folder)
     assert [cached.get(NAME)[1] for _ in range(2)] == [DATA, DATA]
     assert len(folder.reads) == 2
