@@ -34,9 +34,10 @@ import traceback
 from collections import Counter, defaultdict
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
-from itertools import accumulate, count
+from itertools import accumulate, count, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +64,15 @@ OPTIONS = (
     *("-q", "-m", "not slow", "-p", "no:cacheprovider", "--hypothesis-seed=0"),
     *("-W", "ignore::pytest.PytestAssertRewriteWarning"),  # plugins are imported already
 )
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a module can be changed, and the ways to do it: operators, and which of theirs."""
+
+    path: str
+    line: int
+    ways: list[tuple[Any, int]]
 
 
 @dataclass(frozen=True)
@@ -226,10 +236,10 @@ def _target(node: ast.Assign | ast.AnnAssign) -> ast.expr:
 # What is changed
 
 
-def changes(path: str, source: str, random_: random.Random) -> Iterator[Change]:
-    """Yield one change for each place in which a module can be changed so that it shows."""
+def places(path: str, source: str) -> list[Place]:
+    """Return where a module can be changed, each place with all ways to do it."""
     nodes = list(ast_nodes(get_ast(source)))
-    places: dict[tuple[Any, str], list[tuple[Any, int]]] = defaultdict(list)
+    ways: dict[tuple[Any, str], list[tuple[Any, int]]] = defaultdict(list)
     for name in operator_names():
         operator_class = get_operator(name)
         if operator_class.arguments():
@@ -238,18 +248,26 @@ def changes(path: str, source: str, random_: random.Random) -> Iterator[Change]:
         positions = (
             (node, at) for node in nodes for at in operator_class().mutation_positions(node)
         )
-        for occurrence, (node, at) in enumerate(positions):
+        for occurrence, (node, (start, _)) in enumerate(positions):
             if node.parent is None or node.parent.type != "parameters":
-                places[at, kind].append((operator_class, occurrence))
-    visible = _visible(source)
-    for (at, _), ways in sorted(places.items(), key=lambda item: (item[0][0], item[0][1])):
-        operator_class, occurrence = random_.choice(ways)
+                ways[start, kind].append((operator_class, occurrence))
+    return [Place(path, start[0], ways[start, kind]) for start, kind in sorted(ways)]
+
+
+def changes(
+    found: list[Place], sources: dict[str, str], random_: random.Random
+) -> Iterator[Change]:
+    """Yield changes in random order, one for each place in which a change shows."""
+    for place in random_.sample(found, len(found)):
+        operator_class, occurrence = random_.choice(place.ways)
+        source = sources[place.path]
         code = mutate_code(source, operator_class(), occurrence)
         with suppress(SyntaxError, ValueError):
-            if code is not None and _visible(code) != visible:
-                yield Change(path, at[0][0], code)
+            if code is not None and _visible(code) != _visible(source):
+                yield Change(place.path, place.line, code)
 
 
+@cache
 def _visible(source: str) -> str:
     """Return a module without what no test can see."""
     return ast.dump(_Visible().visit(ast.parse(source)))
@@ -353,13 +371,13 @@ def main() -> int:
         named = [_paths(module, sources) for module in options.modules]
         random_ = random.Random(options.seed)  # noqa: S311 - a sample that can be drawn again
         found = [
-            change
+            place
             for path in dict.fromkeys(path for paths in named for path in paths)
-            for change in changes(path, sources[path], random_)
+            for place in places(path, sources[path])
         ]
-        drawn = enumerate(random_.sample(found, min(options.sample, len(found))), 1)
+        drawn = enumerate(islice(changes(found, sources, random_), options.sample), 1)
         sample = {n: change for n, change in drawn if not options.only or n in options.only}
-        print(f"{len(sample)} of {len(found)} changes", flush=True)
+        print(f"{len(sample)} changes; there are {len(found)} places", flush=True)
         _import_tools(tree)
         selection = Selection(record(tree), sources, options.seconds)
         return _try(sample, selection, sources, tree)
@@ -371,14 +389,16 @@ def _try(
     tried: Counter[str] = Counter()
     survived: Counter[str] = Counter()
     stamps = count(1_000_000_000)
-    for number, change in sample.items():
-        tests = selection.of(change)
-        seconds = sum(selection.tests[name]["seconds"] for name in tests)
-        tried[change.path] += 1
-        if not tests or not is_noticed(change, tests, seconds, tree, next(stamps)):
-            survived[change.path] += 1
-            shown = change.shown(sources[change.path])
-            print(f"{number}: {shown}  ({len(tests)} tests)", flush=True)
+    with suppress(KeyboardInterrupt):  # what was tried by then is a sample, too
+        for number, change in sample.items():
+            tests = selection.of(change)
+            seconds = sum(selection.tests[name]["seconds"] for name in tests)
+            noticed = bool(tests) and is_noticed(change, tests, seconds, tree, next(stamps))
+            tried[change.path] += 1
+            if not noticed:
+                survived[change.path] += 1
+                shown = change.shown(sources[change.path])
+                print(f"{number}: {shown}  ({len(tests)} tests)", flush=True)
     print(f"\n{'module':32} tried survived")
     for path in sorted(tried):
         print(f"{path:32} {tried[path]:5} {survived[path]:8}")

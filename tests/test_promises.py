@@ -12,7 +12,7 @@ import httpx
 import pytest
 from flask import Request
 from keys import uuid7
-from test_main import SHARE, SHOP, post
+from posting import SHARE, SHOP, post
 from test_pages import BROWSER, HOSTILE, Page
 from werkzeug.test import create_environ
 
