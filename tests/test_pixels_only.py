@@ -166,6 +166,8 @@ OURS = encode(pictures.scene(SIZE), max_bytes=1_000_000, full_chroma=False)
         ("APP0 with a tail", OURS[:2] + b"\xff\xe0\0\x13" + OURS[6:20] + b"abc" + OURS[20:]),
         ("bytes behind the end", OURS + b"abc"),
         ("no end", OURS[:-2]),
+        ("another mark at the end", OURS[:-2] + b"\xff\xd8"),
+        ("a second picture behind the end", OURS + OURS),
         ("a comment behind the first scan", OURS[:-2] + b"\xff\xfe\0\5abc\xff\xd9"),
         ("a baseline frame", OURS.replace(b"\xff\xc2", b"\xff\xc0", 1)),
         ("no JPEG", b"GIF89a"),

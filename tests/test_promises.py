@@ -106,7 +106,7 @@ def test_what_the_client_still_sends_is_read_behind_the_answer_up_to_a_limit(
 
 def test_the_limit_counts_each_request_that_is_let_in(make_client: MakeClient) -> None:
     client = make_client(RATE_LIMIT="2/hour")
-    answers = [client.post(path) for path in (SHARE, "/", SHARE)]
+    answers = [client.post(path) for path in (SHARE + "/", "/", SHARE)]
     assert [answer.status_code for answer in answers] == [422, 422, 429]
     assert answers[2].headers["RateLimit-Policy"] == '"share";q=2;w=3600'
     assert int(answers[2].headers["Retry-After"]) > 0
@@ -283,6 +283,31 @@ def test_in_the_cloud_every_address_is_https_and_browsers_are_told_to_stay_there
 
 def test_browsers_are_not_told_to_stay_with_https_where_there_is_none(client: FlaskClient) -> None:
     assert "Strict-Transport-Security" not in client.get("/health").headers
+
+
+# --- what the framework would answer by itself
+
+
+@pytest.mark.parametrize("path", ["//health", "/s//x.jpg", "/health/", "/health//"])
+def test_a_path_is_never_tidied_by_a_redirect(client: FlaskClient, path: str) -> None:
+    answer = client.get("/", environ_overrides={"PATH_INFO": path, "REQUEST_URI": path})
+    assert (answer.status_code, answer.get_json()["code"]) == (404, "not_found")
+
+
+# --- settings, as they take effect
+
+
+def test_health_tells_a_part_of_an_hour(make_client: MakeClient) -> None:
+    health = make_client(SHARE_TTL_HOURS="0.5").get("/health").get_json()
+    assert health["share_ttl_hours"] == 0.5
+
+
+@pytest.mark.parametrize(("threads", "waiting"), [("1", 1), ("3", 1), ("8", 4)])
+def test_half_of_the_threads_may_wait_for_memory(
+    tmp_path: Path, threads: str, waiting: int
+) -> None:
+    env = {"THREADS": threads, "LOCAL_STORAGE_DIR": str(tmp_path)}
+    assert Service(load_settings(env))._memory._max_waiting == waiting  # noqa: SLF001
 
 
 # --- a body of unknown length
