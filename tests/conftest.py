@@ -37,6 +37,17 @@ LONGEST_FIRST = (
 )
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let scripts/test --all run in full what otherwise runs in part."""
+    parser.addoption("--all", action="store_true", help="whole searches, and a second browser")
+
+
+@pytest.fixture(scope="session")
+def in_full(request: pytest.FixtureRequest) -> bool:
+    """Whether --all was given."""
+    return bool(request.config.getoption("--all"))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take longest."""
     rank = {name: place for place, name in enumerate(LONGEST_FIRST)}
@@ -60,14 +71,17 @@ def _clean_environ(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def make_client(monkeypatch: pytest.MonkeyPatch) -> MakeClient:
+def make_client() -> MakeClient:
     """The function behind functions-framework's own application, without a socket."""
 
     def make(**settings: str) -> FlaskClient:
-        for name, value in settings.items():
-            monkeypatch.setenv(name, value)
         create_app: Any = functions_framework.create_app  # which has no types
-        app: Flask = create_app("share_image", str(ROOT / "main.py"))
+        with (
+            pytest.MonkeyPatch.context() as environ
+        ):  # read at the start, and for this client alone
+            for name, value in settings.items():
+                environ.setenv(name, value)
+            app: Flask = create_app("share_image", str(ROOT / "main.py"))
         return app.test_client()
 
     return make

@@ -15,15 +15,18 @@ from share_keys import ShareKey
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from imaging.geometry import Fit
     from shares import Share, Shares
 
 LOG = Log("ERROR", project_id=None)
 RENDERER = Renderer(ImageSettings(), MemoryBudget(1_000_000_000, max_waiting=4))
 
 
-def form(file: bytes, platform: str = "email", effect_type: str = "ink") -> Form:
+def form(
+    file: bytes, platform: str = "email", effect_type: str = "ink", fit: Fit | None = None
+) -> Form:
     """Return a form that asks for nothing unusual."""
-    return Form(file=file, platform=platform, effect_type=effect_type, fit=None)
+    return Form(file=file, platform=platform, effect_type=effect_type, fit=fit)
 
 
 def rendered(form: Form) -> tuple[Rendition, Rendition]:

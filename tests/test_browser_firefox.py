@@ -31,7 +31,11 @@ NAMED = """
     .filter((one) => one.getClientRects().length).map((one) => one.textContent);"""
 
 
-def test_the_main_way_works_in_firefox(storefront: Storefront, tmp_path: Path) -> None:
+def test_the_main_way_works_in_firefox(
+    storefront: Storefront, tmp_path: Path, *, in_full: bool
+) -> None:
+    if not in_full:
+        pytest.skip("a second browser runs with scripts/test --all")
     picture = tmp_path / "luna.jpg"
     picture.write_bytes(pictures.photo_jpeg((2600, 1900), orientation=6))
     assert picture.stat().st_size > 1_000_000

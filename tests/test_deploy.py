@@ -276,6 +276,7 @@ def printed(output: str) -> list[list[str]]:
 # setup-bucket
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exists", ["", "yes"])
 def test_setup_creates_what_is_missing_and_brings_the_rest_to_its_state(
     project: Project, exists: str
@@ -294,6 +295,7 @@ def test_setup_creates_what_is_missing_and_brings_the_rest_to_its_state(
     assert update[3] == "gs://my-shares"
 
 
+@pytest.mark.slow
 def test_the_sweep_deletes_shares_alone_after_a_day(project: Project) -> None:
     project.run("setup-bucket")
     (file,) = {flags(call).get("--lifecycle-file", "") for call in project.calls} - {""}
@@ -304,6 +306,7 @@ def test_the_sweep_deletes_shares_alone_after_a_day(project: Project) -> None:
     }
 
 
+@pytest.mark.slow
 def test_the_account_gets_one_role_on_one_bucket_and_it_holds_what_storage_does(
     project: Project,
 ) -> None:
@@ -321,6 +324,7 @@ def test_the_account_gets_one_role_on_one_bucket_and_it_holds_what_storage_does(
     ]
 
 
+@pytest.mark.slow
 def test_secrets_are_opened_to_the_account(project: Project) -> None:
     project.set(**SETTINGS, RATE_LIMIT_STORAGE_URI="secret:limits:3")
     project.run("setup-bucket")
@@ -329,6 +333,7 @@ def test_secrets_are_opened_to_the_account(project: Project) -> None:
     assert flags(binding)["--role"] == "roles/secretmanager.secretAccessor"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["setup-bucket", "deploy"])
 def test_a_sweep_that_would_delete_living_shares_is_refused(project: Project, command: str) -> None:
     project.set(**SETTINGS, SHARE_TTL_HOURS="24.5")
@@ -340,6 +345,7 @@ def test_a_sweep_that_would_delete_living_shares_is_refused(project: Project, co
     assert project.run("setup-bucket", "--dry-run").returncode == 0
 
 
+@pytest.mark.slow
 def test_a_setup_that_fails_stops_with_the_status_of_gcloud(project: Project) -> None:
     project.env["FAILS"] = "storage buckets create"
     assert project.run("setup-bucket").returncode == 7
@@ -372,6 +378,7 @@ def test_a_bucket_in_use_is_refused_with_what_would_change(project: Project) -> 
     assert "uniform" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_bucket_that_is_adopted_is_changed_and_says_so(project: Project) -> None:
     project.env |= {"BUCKETS": json.dumps([IN_USE]), "EXISTS": "1"}
     done = project.run("setup-bucket", "--adopt")
@@ -380,6 +387,7 @@ def test_a_bucket_that_is_adopted_is_changed_and_says_so(project: Project) -> No
     assert any(call[:3] == ["storage", "buckets", "update"] for call in project.calls)
 
 
+@pytest.mark.slow
 def test_a_bucket_of_another_project_is_refused(project: Project) -> None:
     project.env |= {"EXISTS": "1", "OBJECTS": "[]"}
     gcloud_describes = GCLOUD.replace("sys.exit(0 if exists else 1)", "print('{{}}'); sys.exit(0)")
@@ -586,6 +594,7 @@ def test_the_labels_name_the_commit_and_the_source(project: Project) -> None:
     assert flags(call)["--update-labels"] == f"commit={commit},source={digest}"
 
 
+@pytest.mark.slow
 def test_a_tree_that_no_commit_names_is_refused_unless_told(project: Project) -> None:
     (project.folder / "stray.py").touch()
     done = project.run("deploy")
@@ -665,6 +674,7 @@ def test_after_a_rollback_the_next_deploy_serves_again(project: Project) -> None
     assert "--to-latest" in successor[-1]
 
 
+@pytest.mark.slow
 def test_a_deploy_that_fails_stops_before_it_is_verified(project: Project) -> None:
     project.env |= {"FAILS": "functions deploy", "SERVICE_URL": "http://127.0.0.1:1", "EXISTS": "1"}
     done = project.run("deploy")
@@ -673,6 +683,7 @@ def test_a_deploy_that_fails_stops_before_it_is_verified(project: Project) -> No
     assert "Revision share-image-00041-abc still serves" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("says", "cause", "mend"),
     WHY_GCLOUD_FAILS,
@@ -691,6 +702,7 @@ def test_why_gcloud_failed_is_said_with_the_log_and_the_mend(
     assert done.stderr.endswith("Nothing serves yet.\n")
 
 
+@pytest.mark.slow
 def test_a_missing_secret_is_asked_for_once_and_explained(project: Project) -> None:
     project.set(**SETTINGS, RATE_LIMIT_STORAGE_URI="secret:limits")
     project.env |= {
@@ -710,6 +722,7 @@ def test_a_plain_variable_that_becomes_a_secret_is_removed_first(project: Projec
     assert flags(call)["--remove-env-vars"] == "CONTACT_URL"
 
 
+@pytest.mark.slow
 def test_without_gcloud_it_says_where_to_get_it(project: Project, tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
     for name in ("git", "sh", "dirname", "cmp", "mkdir", "env"):
@@ -722,6 +735,7 @@ def test_without_gcloud_it_says_where_to_get_it(project: Project, tmp_path: Path
         assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_gcloud_is_told_to_heed_the_ignore_file_whatever_its_own_settings_say(
     project: Project,
 ) -> None:
@@ -741,6 +755,7 @@ def test_gcloud_is_told_to_heed_the_ignore_file_whatever_its_own_settings_say(
 # rehearsal
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
@@ -770,12 +785,14 @@ def test_a_dry_run_calls_nothing_and_needs_nothing(project: Project, command: st
     assert printed(done.stdout)
 
 
+@pytest.mark.slow
 def test_what_a_dry_run_prints_is_what_is_run(project: Project) -> None:
     commands = printed(project.run("setup-bucket", "--dry-run").stdout)
     assert project.run("setup-bucket").returncode == 0
     assert project.calls == commands
 
 
+@pytest.mark.slow
 def test_the_example_is_a_settings_file_that_can_be_deployed(project: Project) -> None:
     shutil.copy(project.folder / "deploy.env.example", project.folder / "deploy.env")
     assert project.run("deploy", "--dry-run").returncode == 0
@@ -808,6 +825,7 @@ def test_shares_that_are_slow_even_when_warm_fail() -> None:
     assert latency.prove(run).startswith("9000, 2900 ms")
 
 
+@pytest.mark.slow
 def test_what_is_posted_carries_a_marker_wherever_files_carry_more_than_pixels() -> None:
     picture, marker = probe.photo_png(), probe.MARKER
     image = Image.open(io.BytesIO(picture))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import socket
 import uuid
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,8 @@ from flask import Request
 from keys import uuid7
 from werkzeug.test import create_environ
 
-from errors import InvalidFields, MalformedForm
+from errors import InvalidFields, MalformedForm, ShareImageError
+from serving import forms
 from serving.forms import body_bytes, idempotency_key, parse_form
 
 if TYPE_CHECKING:
@@ -120,6 +122,101 @@ def test_a_form_that_breaks_the_rules_is_malformed(body: bytes) -> None:
 def test_memory_is_taken_for_a_body_as_it_arrives_and_put_together() -> None:
     request = request_of(bytes(1000), "multipart/form-data; boundary=b")
     assert body_bytes(request, max_upload_bytes=MAX_UPLOAD_BYTES) == 2000
+
+
+@pytest.mark.parametrize(
+    ("length", "expected_bytes"), [(0, 0), (20_064_000, 40_128_000), (30_000_000, 40_128_000)]
+)
+def test_no_body_takes_more_memory_than_the_largest_that_is_read(
+    length: int, expected_bytes: int
+) -> None:
+    request = Request(create_environ() | {"CONTENT_LENGTH": str(length)})
+    assert body_bytes(request, max_upload_bytes=MAX_UPLOAD_BYTES) == expected_bytes
+    chunked = Request(create_environ(headers={"Transfer-Encoding": "chunked"}))
+    assert body_bytes(chunked, max_upload_bytes=MAX_UPLOAD_BYTES) == 40_128_000
+
+
+# --- limits, each reached but not passed
+
+
+def urlencoded(fields: str) -> Request:
+    return request_of(fields.encode(), "application/x-www-form-urlencoded")
+
+
+def multipart(count: int) -> Request:
+    part = b'--b\r\nContent-Disposition: form-data; name="x"\r\n\r\ny\r\n'
+    return request_of(part * count + b"--b--\r\n", "multipart/form-data; boundary=b")
+
+
+def refusal(request: Request, max_upload_bytes: int = MAX_UPLOAD_BYTES) -> str:
+    with pytest.raises(ShareImageError) as caught:
+        parse_form(request, max_upload_bytes=max_upload_bytes)
+    return caught.value.code
+
+
+def test_an_urlencoded_body_may_have_64_kb_and_50_fields() -> None:
+    assert refusal(urlencoded("x" * 64_000)) == "invalid_fields"  # no file
+    assert refusal(urlencoded("x" * 64_001)) == "file_too_large"
+    assert refusal(urlencoded("&".join(["a=1"] * 50))) == "invalid_fields"
+    assert refusal(urlencoded("&".join(["a=1"] * 51))) == "malformed_form"
+
+
+def test_a_form_may_have_50_parts() -> None:
+    assert refusal(multipart(50)) == "invalid_fields"
+    assert refusal(multipart(51)) == "malformed_form"
+
+
+def test_a_file_may_have_as_many_bytes_as_allowed_and_no_more() -> None:
+    def sent(file: bytes) -> Request:
+        form = httpx.Request("POST", "/", data={"platform": "x"}, files={"file": file})
+        return request_of(form.read(), form.headers["Content-Type"])
+
+    assert parse_form(sent(bytes(1000)), max_upload_bytes=1000).file == bytes(1000)
+    assert refusal(sent(bytes(1001)), max_upload_bytes=1000) == "file_too_large"
+
+
+def test_a_body_without_a_length_is_read_to_its_limit_and_one_byte_on() -> None:
+    head = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+    body = io.BytesIO(head + bytes(3_000_000))
+    environ = create_environ() | {"wsgi.input": body}
+    request = Request(environ | {"CONTENT_TYPE": "multipart/form-data; boundary=b"})
+    assert refusal(request, max_upload_bytes=1_000_000) == "file_too_large"
+    assert body.tell() == 1_064_001
+
+
+def test_a_text_may_have_100_characters() -> None:
+    assert parsed(b"x", platform="p" * 100, effect_type="e" * 100).platform == "p" * 100
+    with pytest.raises(InvalidFields):
+        parsed(b"x", platform="p" * 101)
+
+
+@pytest.mark.parametrize(
+    ("length", "expected_s"),
+    [(None, 90), ("0", 10), ("50000", 11), ("1000000", 30), ("4000000", 90), ("20000000", 90)],
+)
+def test_a_larger_body_may_take_longer_up_to_a_limit(length: str | None, expected_s: float) -> None:
+    request = Request(create_environ() | ({"CONTENT_LENGTH": length} if length else {}))
+    assert forms._timeout_s(request) == expected_s  # noqa: SLF001 - ten seconds at least
+
+
+def test_a_body_that_is_not_there_in_time_reads_as_ended() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs, ours.makefile("rb") as stream:
+        theirs.sendall(b"x")
+        with forms._time_limit({"gunicorn.socket": ours}, 0.05) as time_is_up:  # noqa: SLF001
+            assert stream.read(2) == b"x"
+            assert time_is_up.is_set()
+
+
+def test_a_body_that_is_there_in_time_leaves_its_connection_open() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs, ours.makefile("rb") as stream:
+        with forms._time_limit({"gunicorn.socket": ours}, 60) as time_is_up:  # noqa: SLF001
+            theirs.sendall(b"x")
+            assert stream.read(1) == b"x"
+        theirs.sendall(b"y")
+        assert stream.read(1) == b"y"
+        assert not time_is_up.is_set()
 
 
 # --- the key that a client sends

@@ -173,6 +173,7 @@ def test_an_item_type_that_is_no_text_hurts_its_own_process_alone() -> None:
     assert "SIGSEGV" in refusal.value.reason
 
 
+@pytest.mark.slow
 def test_a_container_that_lies_gets_the_memory_that_it_promised() -> None:
     """56 megapixels that say they are 64 x 64 px; libavif would scale them down afterwards."""
     with pytest.raises(UnusableImage):
@@ -253,9 +254,7 @@ def test_a_decoder_cannot_find_more_than_was_measured() -> None:
         open_picture(pictures.photo_jpeg((640, 480)), small)
 
 
-# --- a thousand mutations
-
-MUTATIONS = 1000
+# --- mutations
 
 
 @st.composite
@@ -288,12 +287,13 @@ def mutated(draw: st.DrawFn, files: list[bytes]) -> bytes:
 
 
 @pytest.mark.filterwarnings("error")
-def test_no_mutation_escapes_the_error_tree() -> None:
-    """A thousand mutations of real files; at least a third must get as far as the decoder."""
+@pytest.mark.parametrize("mutations", [50, pytest.param(1000, marks=pytest.mark.slow)])
+def test_no_mutation_escapes_the_error_tree(mutations: int) -> None:
+    """Mutations of real files; at least a third must get as far as the decoder."""
     files = [make() for make in FILES.values()]
     came: Counter[str] = Counter()
 
-    @settings(max_examples=MUTATIONS, deadline=None, derandomize=True, database=None)
+    @settings(max_examples=mutations, deadline=None, derandomize=True, database=None)
     @given(data=mutated(files))
     def is_rendered_or_refused(data: bytes) -> None:
         try:
@@ -305,10 +305,11 @@ def test_no_mutation_escapes_the_error_tree() -> None:
             came["to be refused"] += 1
 
     is_rendered_or_refused()
-    assert came["to the decoder"] >= MUTATIONS / 3, came
-    assert came["to be refused"] >= MUTATIONS / 10, f"{came}: the mutations are too tame"
+    assert came["to the decoder"] >= mutations / 3, came
+    assert came["to be refused"] >= mutations / 10, f"{came}: the mutations are too tame"
 
 
+@pytest.mark.slow
 def test_every_fit_meets_every_format() -> None:
     for make in FILES.values():
         data = make()

@@ -15,6 +15,7 @@ import pytest
 from flask import Request
 from keys import uuid7
 from PIL import Image
+from posting import SHARE, SHOP, post
 from werkzeug.test import create_environ
 
 from config import load_settings
@@ -25,26 +26,6 @@ if TYPE_CHECKING:
 
     from conftest import MakeClient
     from flask.testing import FlaskClient
-    from werkzeug.test import TestResponse
-
-SHARE = "/api/v2/share-image"
-SHOP = "https://shop.example"
-
-
-def post(
-    client: FlaskClient,
-    data: bytes | None,
-    *,
-    path: str = SHARE,
-    filename: str = "pet.jpg",
-    headers: dict[str, str] | None = None,
-    **fields: str,
-) -> TestResponse:
-    files = {} if data is None else {"file": (filename, data)}
-    form = httpx.Request("POST", "http://localhost", data=fields, files=files)
-    return client.post(
-        path, data=form.read(), headers=headers, content_type=form.headers["Content-Type"]
-    )
 
 
 def missing(*fields: str) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from uuid import UUID
 import pytest
 from keys import uuid7
 from PIL import Image
-from test_main import SHARE, post
+from posting import SHARE, post
 
 from share_keys import share_id_of
 

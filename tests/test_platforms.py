@@ -53,3 +53,9 @@ def test_a_chosen_fit_overrules_the_platforms(fit: Fit) -> None:
 def test_a_card_is_always_full() -> None:
     assert card_canvas(Fit.INSIDE) == CARD
     assert card_canvas(Fit.COVER).fit is Fit.COVER
+
+
+def test_cards_have_what_whatsapp_shows_and_pictures_what_bluesky_takes() -> None:
+    for fit in (None, *Fit):
+        assert card_canvas(fit).max_bytes == 300_000
+        assert picture_canvas("email", fit, max_side_px=1200).max_bytes == 1_000_000

@@ -47,6 +47,9 @@ class TestRateLimiter:
         assert headers["RateLimit-Policy"] == '"share";q=3;w=3600'
         assert headers["RateLimit"] == f'"share";r=0;t={headers["Retry-After"]}'
 
+    def test_a_client_waits_for_a_second_at_least(self) -> None:
+        assert RateLimiter("9/second", "memory://").count("1.2.3.4")["RateLimit"].endswith(";t=1")
+
     def test_clients_are_counted_apart(self) -> None:
         limiter = RateLimiter("1/hour", "memory://")
         limiter.count("1.2.3.4")

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import functools
 import hashlib
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from operator import or_
 from typing import TYPE_CHECKING
 
 import pictures
@@ -14,6 +16,7 @@ from sharing import LOG, create, form, mint_key, object_names, rendered
 
 from config import load_settings
 from errors import Gone, InvalidFields, NotFound, ObjectNotFound
+from imaging.geometry import Fit
 from share_keys import ShareKey, parse_uuid7, share_id_of
 from shares import CARD, PICTURE, Shares
 from storage import open_storage
@@ -59,6 +62,12 @@ def test_minted_keys_carry_the_time_and_never_repeat() -> None:
     assert len(keys) == 1000
     assert all(abs((k.int >> 80) / 1000 - time.time()) < 5 for k in keys)
     assert {k.version for k in keys} == {7}
+
+
+def test_every_bit_of_a_minted_key_that_may_vary_does() -> None:
+    keys = [mint_key().int for _ in range(200)]
+    varying = functools.reduce(or_, (key ^ keys[0] for key in keys)) & (1 << 80) - 1
+    assert varying == (0xFFF << 64) | (1 << 62) - 1
 
 
 def test_a_share_can_be_read_back_with_what_was_said_of_it(shares: Shares, photo: bytes) -> None:
@@ -140,7 +149,13 @@ def test_a_key_that_came_with_another_form_is_refused_and_changes_nothing(
 ) -> None:
     key = mint_key()
     before = shares.read(create(shares, form(photo), key).share_id, PICTURE)
-    for other in (form(other_photo), form(photo, platform="x"), form(photo, effect_type="oil")):
+    for other in (
+        form(other_photo),
+        form(photo + b"x"),  # what differs may be the last byte
+        form(photo, platform="x"),
+        form(photo, effect_type="oil"),
+        form(photo, fit=Fit.INSIDE),  # as it is by default: the same picture
+    ):
         with pytest.raises(InvalidFields) as caught:
             create(shares, other, key)
         assert caught.value.problems[0].loc == ("header", "Idempotency-Key")
