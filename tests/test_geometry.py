@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageOps
 
 from imaging.geometry import (
     MAX_ENLARGEMENT,
     Canvas,
+    Cutout,
     Fit,
     Frame,
-    area,
+    Interest,
     frame,
-    largest_scaled,
     rescaled,
-    stored_region,
-    together,
-    union,
-    upright,
-    upright_region,
-    whole_pixels,
-    within,
 )
 
 if TYPE_CHECKING:
@@ -99,7 +89,7 @@ def test_a_cutout_is_shown_with_a_margin_and_nothing_of_it_is_lost(
     cutout: tuple[Size, Region], canvas: Canvas
 ) -> None:
     size, visible = cutout
-    place = frame(size, canvas, visible=visible)
+    place = frame(size, canvas, cutout=Cutout(visible=visible, faint=visible))
     assert_is_in_place(place)
     seen = rescaled(visible, size, place.scaled)
     if canvas.fit is Fit.PAD:
@@ -113,107 +103,27 @@ def test_a_cutout_is_shown_with_a_margin_and_nothing_of_it_is_lost(
         touches = any(abs(place.shown[n] - (canvas.size[n] - 2 * margin)) <= 3 for n in (0, 1))
         assert touches or place.scaled == tuple(round(MAX_ENLARGEMENT * side) for side in size)
     elif canvas.fit is Fit.COVER:
-        for n in (0, 1):
-            middle = (seen[n] + seen[n + 2]) / 2
-            assert place.crop[n] - 1 <= middle <= place.crop[n + 2] + 1, "its middle is in view"
-            is_free = place.crop[n] > 0 and place.crop[n + 2] < place.scaled[n]
-            if is_free:
-                assert abs((place.crop[n] + place.crop[n + 2]) / 2 - middle) <= 1
+        assert place.fills_canvas
 
 
 def test_a_cutout_is_enlarged_to_twice_its_size_and_no_further() -> None:
-    place = frame((100, 100), of_size((1200, 630), Fit.PAD), visible=(45, 45, 55, 55))
+    place = frame((100, 100), of_size((1200, 630), Fit.PAD), cutout=cutout_at((45, 45, 55, 55)))
     assert (place.scaled, place.shown, place.position) == ((200, 200), (20, 20), (590, 305))
 
 
-def test_a_window_below_the_picture_ends_with_it() -> None:
-    place = frame((1000, 3000), of_size((1000, 500), Fit.COVER), visible=(0, 2900, 1000, 3000))
-    assert place.crop == (0, 2500, 1000, 3000)
-    above = frame((1000, 3000), of_size((1000, 500), Fit.COVER), visible=(0, 0, 1000, 100))
-    assert above.crop == (0, 0, 1000, 500)
-    beside = frame((3000, 1000), of_size((500, 1000), Fit.COVER), visible=(2900, 0, 3000, 1000))
-    assert beside.crop == (2500, 0, 3000, 1000)
+def test_a_window_shows_what_is_worth_seeing_and_ends_with_the_picture() -> None:
+    top, bottom = (1.0, *[0.0] * 29), (*[0.0] * 29, 1.0)
+    wide, tall = of_size((1000, 500), Fit.COVER), of_size((500, 1000), Fit.COVER)
+
+    def crop(
+        size: Size, canvas: Canvas, columns: tuple[float, ...], rows: tuple[float, ...]
+    ) -> Box:
+        return frame(size, canvas, interest=Interest(columns=columns, rows=rows)).crop
+
+    assert crop((1000, 3000), wide, (1.0,) * 10, bottom)[3] == 3000
+    assert crop((1000, 3000), wide, (1.0,) * 10, top)[1] == 0
+    assert crop((3000, 1000), tall, bottom, (1.0,) * 10)[2] == 3000
 
 
-@pytest.mark.parametrize("orientation", ORIENTATIONS)
-def test_a_region_is_turned_as_pillow_turns_the_picture(orientation: int) -> None:
-    size, box = (40, 24), (3, 5, 17, 11)
-    stored = Image.new("L", size)
-    stored.paste(255, box)
-    exif = stored.getexif()
-    exif[0x0112] = orientation
-    turned = ImageOps.exif_transpose(stored)
-    assert turned is not None
-    assert upright(size, orientation) == turned.size
-    assert upright_region(box, size, orientation) == turned.getbbox()
-
-
-@many
-@given(cutout=cutouts(), orientation=st.sampled_from(ORIENTATIONS))
-def test_a_region_finds_back(cutout: tuple[Size, Region], orientation: int) -> None:
-    size, region = cutout
-    seen = upright_region(region, size, orientation)
-    assert stored_region(seen, upright(size, orientation), orientation) == region
-
-
-@many
-@given(cutout=cutouts(), other=SIZES)
-def test_a_region_is_rescaled_as_the_picture_is(cutout: tuple[Size, Region], other: Size) -> None:
-    size, region = cutout
-    found = rescaled(region, size, other)
-    assert found == pytest.approx([region[n] * other[n % 2] / size[n % 2] for n in range(4)])
-    assert rescaled((0, 0, *size), size, other) == pytest.approx((0, 0, *other))
-
-
-@many
-@given(size=SIZES, canvases=st.lists(CANVASES, min_size=1, max_size=3))
-def test_what_frames_show_together_holds_what_each_shows(
-    size: Size, canvases: list[Canvas]
-) -> None:
-    frames = [frame(size, canvas) for canvas in canvases]
-    region, shared = together(frames)
-    assert region == (
-        *(min(place.region[n] for place in frames) for n in (0, 1)),
-        *(max(place.region[n] for place in frames) for n in (2, 3)),
-    )
-    largest = max(frames, key=lambda place: area(place.scaled))
-    assert largest_scaled(frames) == largest.scaled
-    for n in (0, 1):
-        part = (region[n + 2] - region[n]) * largest.scaled[n] / size[n]
-        assert shared[n] == max(1, round(part)) or math.isclose(part % 1, 0.5, abs_tol=1e-6)
-
-
-@many
-@given(one=cutouts(), other=cutouts())
-def test_a_union_holds_both_and_touches_them(
-    one: tuple[Size, Region], other: tuple[Size, Region]
-) -> None:
-    found = union(one[1], other[1])
-    assert found == union(other[1], one[1])
-    for n, edge in enumerate(found):
-        choose = min if n < 2 else max
-        assert edge == choose(one[1][n], other[1][n])
-
-
-@pytest.mark.parametrize(
-    ("region", "box"),
-    [
-        ((1, 2, 4, 6), (1, 2, 4, 6)),
-        ((1.009, 2, 4, 5.991), (1, 2, 4, 6)),
-        ((1.011, 2, 4, 6), None),
-        ((1, 1.989, 4, 6), None),
-        ((1, 2, 4.5, 6), None),
-        ((1, 2, 4, 7), None),
-    ],
-)
-def test_a_box_is_a_region_on_whole_pixels(region: Region, box: Box | None) -> None:
-    assert whole_pixels(region, (3, 4)) == box
-
-
-def test_a_region_is_cut_at_the_edges_of_the_picture() -> None:
-    assert within((-1, -0.001, 10.001, 8), (10, 7)) == (0, 0, 10, 7)
-    assert within((1, 2, 3, 4), (10, 7)) == (1, 2, 3, 4)
-
-
-def test_an_area_counts_pixels() -> None:
-    assert area((3, 4)) == 12
+def cutout_at(visible: Box) -> Cutout:
+    return Cutout(visible=visible, faint=visible)

@@ -265,12 +265,13 @@ def test_orientation_counts_in_every_format(format_: str) -> None:
 
 
 @pytest.mark.parametrize("fit", [Fit.PAD, Fit.COVER])
-@pytest.mark.parametrize("orientation", TURNS)
+@pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_cutout_is_found_whichever_way_it_is_stored(orientation: int, fit: Fit) -> None:
     """It sits in the upper left: its region is turned before its pixels are."""
-    stored, turn = pictures.cutout((300, 200)), TURNS[orientation]
-    upright = stored if turn is None else stored.transpose(turn)
+    stored = pictures.cutout((300, 200))
     data = pictures.encoded(stored, "PNG", exif=pictures.exif(orientation=orientation))
+    upright = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+    assert upright is not None
     target = canvas((600, 300), fit)
     assert difference(shown(data, target), shown(pictures.encoded(upright, "PNG"), target)) < 1
 
