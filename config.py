@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import unicodedata
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from errors import ConfigurationError
+from glyphs import font_for, lacking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,6 +31,15 @@ T = TypeVar("T")
 
 VERSION = "1.0.0"
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "HEIC")
+LANGUAGES = sorted(path.stem for path in Path(__file__).parent.glob("serving/texts/*.json"))
+LOGO_MAX_BYTES = 100_000
+# What a logo begins with, by its suffix; declarations and comments may stand before <svg.
+LOGO_SIGNATURES = {
+    ".svg": rb"(?:\xef\xbb\xbf)?\s*(?:<[?!].*)?<svg",
+    ".png": rb"\x89PNG\r\n",
+    ".jpg": rb"\xff\xd8\xff",
+    ".webp": rb"RIFF....WEBP",
+}
 SECRETS = frozenset({"RATE_LIMIT_STORAGE_URI"})  # variables whose text may hold a password
 
 
@@ -39,8 +50,8 @@ class ImageSettings:
     max_pixels: width x height of what comes in, max_input_side_px: its longest side, both None for
     no limit beside memory; input_formats: names of FORMATS; max_side_px: longest side of what goes
     out where the platform has no canvas; background_color: (red, green, blue), 0-255;
-    watermark_text: one line, empty for none; watermark_font: a TrueType or OpenType file, None for
-    the bundled one.
+    watermark_text: one line that its font can draw, empty for none; watermark_font: a TrueType or
+    OpenType file, None for the bundled ones.
     """
 
     max_pixels: int | None = None
@@ -82,8 +93,13 @@ class Settings:
     rate_limit_storage_uri: where instances count together, may hold a password;
     trusted_proxy_hops: how many addresses of X-Forwarded-For, from the right, our proxies wrote;
     memory_budget_bytes: for the whole process, None for what the cgroup allows;
+    cache_bytes: of it, for what was read from storage lately, 0 for no cache;
     threads: requests at once, as the server reads it;
-    store_url: where visitors are sent; contact_url: where they report a picture.
+    store_url: where visitors are sent; contact_url: where they report a picture;
+    cta_text, page_title, page_description: in place of the texts of any language, empty for those;
+    page_language: the tag of a language in serving/texts; logo_file: one of LOGO_SIGNATURES;
+    accent_color: (red, green, blue), 0-255; picture_links: where a browser that opens a picture's
+    link is led, "page" or "picture".
     """
 
     image: ImageSettings
@@ -101,10 +117,18 @@ class Settings:
     rate_limit_storage_uri: str = field(repr=False)
     trusted_proxy_hops: int
     memory_budget_bytes: int | None
+    cache_bytes: int
     threads: int
     store_name: str
     store_url: str | None
     contact_url: str | None
+    cta_text: str
+    page_title: str
+    page_description: str
+    page_language: str
+    logo_file: Path | None
+    accent_color: tuple[int, int, int] | None
+    picture_links: str
     demo_page: bool
     log_level: str
 
@@ -124,7 +148,7 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
             input_formats=env.read("INPUT_FORMATS", ",".join(FORMATS), _formats, _FORMATS_EXPECTED),
             max_side_px=env.read("MAX_SIDE_PX", "1200", _side_px, "pixels from 16 to 4096"),
             background_color=env.read("BACKGROUND_COLOR", "#ffffff", _color, "#rrggbb"),
-            watermark_text=env.read("WATERMARK_TEXT", "", _line, "one line, at most 60 characters"),
+            watermark_text=env.read("WATERMARK_TEXT", "", _line(60), _line_expected(60)),
             watermark_font=env.read("WATERMARK_FONT", "", _optional(_font), "a .ttf or .otf file"),
         ),
         in_cloud=in_cloud,
@@ -146,17 +170,36 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         ),
         trusted_proxy_hops=env.read("TRUSTED_PROXY_HOPS", "1", _hops, "a number from 0 to 9"),
         memory_budget_bytes=env.read("MEMORY_BUDGET_MB", "", _optional(_mega), "megabytes above 0"),
+        cache_bytes=env.read("CACHE_MB", "64", _mega_or_none, "megabytes, or 0 for no cache"),
         threads=env.read("THREADS", str((os.cpu_count() or 1) * 4), _positive, "a number above 0"),
         store_name=env.read("STORE_NAME", "", _one_line, "a name without control characters"),
         store_url=env.read("STORE_URL", "", _optional(_web_url), "an http or https URL"),
         contact_url=env.read("CONTACT_URL", "", _optional(_contact_url), "an https or mailto URL"),
+        cta_text=env.read("CTA_TEXT", "", _line(40), _line_expected(40)),
+        page_title=env.read("PAGE_TITLE", "", _line(80), _line_expected(80)),
+        page_description=env.read("PAGE_DESCRIPTION", "", _line(200), _line_expected(200)),
+        page_language=env.read("PAGE_LANGUAGE", "en", _language, "one of " + ", ".join(LANGUAGES)),
+        logo_file=env.read("LOGO_FILE", "", _optional(_logo), _LOGO_EXPECTED),
+        accent_color=env.read("ACCENT_COLOR", "", _optional(_color), "#rrggbb"),
+        picture_links=env.read("PICTURE_LINKS", "page", _picture_links, "page or picture"),
         demo_page=env.read("DEMO_PAGE", "off" if in_cloud else "on", _on_off, "on or off"),
         log_level=env.read("LOG_LEVEL", "INFO", _log_level, "one of " + ", ".join(_LOG_LEVELS)),
     )
     if in_cloud and "GCS_BUCKET_NAME" not in env.problems and settings.bucket_name is None:
         env.report("GCS_BUCKET_NAME", "", "the bucket that keeps the shares (there is no default)")
+    _require_glyphs(settings.image, env)
     env.raise_problems()
     return settings
+
+
+def _require_glyphs(image: ImageSettings, env: _Environment) -> None:
+    if not image.watermark_text:
+        return  # no font is read
+    font = font_for(image.watermark_text, image.watermark_font)
+    missing = lacking(image.watermark_text, font)
+    if missing:
+        expected = f"characters of {font.name}, which lacks {missing}, or another WATERMARK_FONT"
+        env.report("WATERMARK_TEXT", image.watermark_text, expected)
 
 
 class _Environment:
@@ -196,6 +239,7 @@ _ORIGINS_EXPECTED = (
     "* or origins such as https://shop.example and https://*.shop.example, separated by commas"
 )
 
+_LOGO_EXPECTED = f"an .svg, .png, .jpg or .webp file, at most {LOGO_MAX_BYTES} bytes"
 _RATE_LIMIT_EXPECTED = "such as 100/hour: per second, minute, hour or day"
 
 _HOST = r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\]"
@@ -226,7 +270,7 @@ def _number(low: float, high: float = math.inf, *, scale: int = 1) -> Callable[[
 
 
 _positive, _hops, _side_px = _number(1), _number(0, 9), _number(16, 4096)
-_mega = _number(1, scale=1_000_000)
+_mega, _mega_or_none = _number(1, scale=1_000_000), _number(0, scale=1_000_000)
 
 
 def _matching(pattern: re.Pattern[str], text: str) -> str:
@@ -271,7 +315,7 @@ def _base_url(text: str) -> str:
 def _one_line(text: str) -> str:
     if not text.isprintable():
         raise ValueError(text)
-    return text
+    return unicodedata.normalize("NFC", text)  # fonts have letters with their accents
 
 
 def _items(text: str) -> tuple[str, ...]:
@@ -297,21 +341,46 @@ def _color(text: str) -> tuple[int, int, int]:
     return red, green, blue
 
 
-def _line(text: str) -> str:
-    if len(text) > 60 or not text.isprintable():  # noqa: PLR2004 - the bound that the message names
+def _line(max_chars: int) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if len(text) > max_chars:
+            raise ValueError(text)
+        return _one_line(text)
+
+    return parse
+
+
+def _line_expected(max_chars: int) -> str:
+    return f"one line, at most {max_chars} characters"
+
+
+def _language(text: str) -> str:
+    if text not in LANGUAGES:
         raise ValueError(text)
-    return text
+    return _one_line(text)
+
+
+def _logo(text: str) -> Path:
+    path = Path(text)
+    signature = LOGO_SIGNATURES.get(path.suffix, b"(?!)")  # of another suffix, nothing is one
+    try:
+        with path.open("rb") as file:
+            data = file.read(LOGO_MAX_BYTES + 1)
+    except OSError as error:
+        raise ValueError(text) from error
+    if len(data) > LOGO_MAX_BYTES or not re.match(signature, data, re.DOTALL):
+        raise ValueError(text)
+    return path
+
+
+def _picture_links(text: str) -> str:
+    if text.lower() not in {"page", "picture"}:
+        raise ValueError(text)
+    return text.lower()
 
 
 def _font(text: str) -> Path:
-    """Source: https://learn.microsoft.com/en-us/typography/opentype/spec/otff (sfntVersion)."""
-    try:
-        with Path(text).open("rb") as file:
-            signature = file.read(4)
-    except OSError as error:
-        raise ValueError(text) from error
-    if signature not in {b"\0\1\0\0", b"OTTO", b"true", b"ttcf"}:
-        raise ValueError(text)
+    lacking("", Path(text))  # raises for what is no font
     return Path(text)
 
 

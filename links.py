@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 # Of a share's picture, card and page: bounds how long a deleted share stays visible.
 CACHE_MAX_AGE_S = 300
 
+VIA = "via"  # the parameter of a page's address that names the network which brought the visitor
+
 PAGE, PICTURE, CARD = "/s/{share_id}", "/s/{share_id}.jpg", "/s/{share_id}/card.jpg"
 
 
@@ -19,12 +21,13 @@ PAGE, PICTURE, CARD = "/s/{share_id}", "/s/{share_id}.jpg", "/s/{share_id}/card.
 class ShareLinks:
     """The addresses of one share: page, picture and card, absolute.
 
-    picture_beside, card_beside: relative to the page, wherever that is reached.
+    page_beside, picture_beside, card_beside: relative to the page, wherever that is reached.
     """
 
     page: str
     picture: str
     card: str
+    page_beside: str
     picture_beside: str
     card_beside: str
 
@@ -37,6 +40,7 @@ def share_links(base_url: str, share_id: UUID) -> ShareLinks:
         page=base_url + page,
         picture=base_url + picture,
         card=base_url + card,
+        page_beside=page.removeprefix(folder),
         picture_beside=picture.removeprefix(folder),
         card_beside=card.removeprefix(folder),
     )

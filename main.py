@@ -6,7 +6,7 @@
         ├── delete          delete a share
         ├── page            what a visitor sees
         ├── picture, card   what was stored
-        ├── asset, texts    the browser client, its languages, the demo page
+        ├── asset, texts    the browser client, its languages, the demo page, the logo
         ├── health, openapi what runs here; the contract
         └── _preflight      CORS
 
@@ -44,7 +44,7 @@ from errors import (
 )
 from image_ops import Renderer
 from logs import Log, note, request_line, stage
-from platforms import card_canvas, picture_canvas
+from platforms import DOWNLOAD, card_canvas, picture_canvas
 from process import MemoryBudget
 from serving.assets import PATHS as ASSET_PATHS
 from serving.assets import Assets
@@ -52,16 +52,23 @@ from serving.conditional import conditional
 from serving.cors import Origins, preflight_headers
 from serving.forms import body_bytes, idempotency_key, parse_form
 from serving.framework import claim_answers, warm_up_in_workers
-from serving.health import Health, warn_of_memory_limits
-from serving.pages import Pages, picture_response
+from serving.health import Health, warn_of_memory_limits, warn_of_missing_glyphs
+from serving.pages import Pages, picture_response, to_page
 from serving.rate_limit import RateLimiter, client_address
 from serving.request_log import write_cut, write_line
-from serving.responses import Visit, cached, json_answer, prefers_html, sealed
+from serving.responses import (
+    Visit,
+    cached,
+    json_answer,
+    opens_document,
+    prefers_html,
+    sealed,
+)
 from serving.routing import listed, match, with_options
-from serving.unread import bound_reading
+from serving.unread import Readers
 from share_keys import token_matches
-from shares import CARD, PICTURE, Share, Shares
-from storage import open_storage
+from shares import CARD, PICTURE, Share, Shares, object_ends_at
+from storage import CachedStorage, open_storage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -69,6 +76,7 @@ if TYPE_CHECKING:
 
     from image_ops import Rendition
     from serving.forms import Form
+    from storage import Storage
 
     Handler = Callable[..., Response]
 
@@ -82,17 +90,23 @@ class Service:
         self._settings = settings
         self.log = Log(settings.log_level, project_id=settings.project_id)
         self._origins = Origins.of(settings.allowed_origins)
-        self._storage = open_storage(settings)
+        self._storage = _storage(settings)
         self._rate_limiter = RateLimiter(settings.rate_limit, settings.rate_limit_storage_uri)
-        self._memory = MemoryBudget.of_process(settings.memory_budget_bytes, settings.threads)
+        self._memory = MemoryBudget.of_process(
+            settings.memory_budget_bytes,
+            threads=settings.threads,
+            kept_bytes=settings.cache_bytes,
+        )
         self._renderer = Renderer(settings.image, self._memory)
         self._shares = Shares(self._storage, settings.share_ttl, self.log)
         self._pages = Pages(settings)
-        self._assets = Assets(demo_page=settings.demo_page)
+        self._assets = Assets(demo_page=settings.demo_page, logo_file=settings.logo_file)
         self._health = Health(settings, self._storage, self._rate_limiter)
+        self._readers = Readers()
         self._openapi = (ROOT / "openapi.json").read_bytes()
         self._health.log_start(self.log, listed(ROUTES))
         warn_of_memory_limits(self.log, settings.image, self._memory.budget_bytes)
+        warn_of_missing_glyphs(self.log, settings)
 
     def warm_up(self) -> None:
         """Import what the first share needs, while the port opens already."""
@@ -116,7 +130,7 @@ class Service:
                 environ=request.environ,
             )
             write_line(self.log, request, response, line, time.perf_counter() - started)
-        bound_reading(response, request.environ, partial(write_cut, self.log, request))
+        self._readers.bound(response, request.environ, partial(write_cut, self.log, request))
         return response
 
     def create(self, request: Request, visit: Visit) -> Response:
@@ -135,7 +149,7 @@ class Service:
             with stage("store"):
                 share = self._shares.store(key, form, picture, card)
         note(bytes_out=share.size_bytes)
-        intents = self._pages.intents(visit.base_url, share.share_id)
+        intents = self._pages.intents(visit.base_url, share)
         response = json_answer(_share_answer(share, key.value, visit.base_url, intents, started))
         response.headers.update(rate_limit)
         return response
@@ -153,20 +167,26 @@ class Service:
         self._shares.delete(parsed, admit=lambda: self._rate_limiter.count(client))
         return Response(status=HTTPStatus.NO_CONTENT)
 
-    def page(self, _request: Request, visit: Visit, share_id: str) -> Response:
+    def page(self, request: Request, visit: Visit, share_id: str) -> Response:
         """Answer GET and HEAD /s/{share_id}."""
         live_id = self._shares.parse_live_id(share_id)
-        with stage("storage"):
-            share = self._shares.find(live_id)
-        note(platform=share.platform, effect_type=share.effect_type)
-        response = self._pages.share(visit.base_url, share)
+        share = self._found(live_id)
+        response = self._pages.share(request, visit.base_url, share)
         # Without PUBLIC_BASE_URL its links follow Host, so no shared cache may keep it.
         is_shared = self._settings.public_base_url is not None
         return cached(response, share.expires_at, shared=is_shared)
 
-    def picture(self, request: Request, _visit: Visit, share_id: str) -> Response:
-        """Answer GET and HEAD /s/{share_id}.jpg."""
-        return self._rendition(request, share_id, PICTURE)
+    def picture(self, request: Request, visit: Visit, share_id: str) -> Response:
+        """Answer GET and HEAD /s/{share_id}.jpg; a browser that opens it is led to the page."""
+        if self._settings.picture_links == "picture":
+            return self._rendition(request, share_id, PICTURE)
+        if opens_document(request) and "raw" not in request.args:
+            live_id = self._shares.parse_live_id(share_id)
+            if self._found(live_id).platform.lower() != DOWNLOAD:
+                return to_page(visit.base_url, live_id)
+        response = self._rendition(request, share_id, PICTURE)
+        response.vary.add("Sec-Fetch-Dest")
+        return response
 
     def card(self, request: Request, _visit: Visit, share_id: str) -> Response:
         """Answer GET and HEAD /s/{share_id}/card.jpg; an expired share keeps a neutral one."""
@@ -178,7 +198,7 @@ class Service:
             return cached(self._pages.ended_card(request), math.inf)
 
     def asset(self, request: Request, _visit: Visit) -> Response:
-        """Answer GET and HEAD for a file of web/: the browser client, and the demo page at /."""
+        """Answer GET and HEAD for a file: the browser client, the demo page at /, the logo."""
         return self._assets.response(request, request.path)
 
     def texts(self, request: Request, _visit: Visit, tag: str) -> Response:
@@ -234,9 +254,9 @@ class Service:
         response = json_answer(error.body(), error.status)
         if prefers_html(request, is_page=is_page):
             if isinstance(error, NotFound | ObjectDeleted):
-                response = self._pages.missing(visit.base_url, error.status)
+                response = self._pages.missing(request, error.status)
             elif isinstance(error, Gone) and error.share_id is not None:
-                response = self._pages.ended(visit.base_url, error.share_id)
+                response = self._pages.ended(request, visit.base_url, error.share_id)
         response.headers.update(error.headers())
         return response
 
@@ -246,6 +266,12 @@ class Service:
         canvas = picture_canvas(form.platform, form.fit, max_side_px=max_side_px)
         picture, card = self._renderer.render(form.file, (canvas, card_canvas(form.fit)))
         return picture, card
+
+    def _found(self, live_id: UUID) -> Share:
+        with stage("storage"):
+            share = self._shares.find(live_id)
+        note(platform=share.platform, effect_type=share.effect_type)
+        return share
 
     def _rendition(self, request: Request, share_id: str, rendition: str) -> Response:
         live_id = self._shares.parse_live_id(share_id)
@@ -284,6 +310,18 @@ ROUTES = Map(
     ],
     merge_slashes=False,
 )
+
+
+def _storage(settings: Settings) -> Storage:
+    """Return the storage; in front of it, a cache that keeps a share as long as any cache may."""
+    storage = open_storage(settings)
+    if not settings.cache_bytes:
+        return storage
+
+    def max_age_s(name: str) -> float:
+        return links.cache_max_age_s(object_ends_at(name, settings.share_ttl))
+
+    return CachedStorage(storage, max_bytes=settings.cache_bytes, max_age_s=max_age_s)
 
 
 def _share_answer(

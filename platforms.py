@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from imaging.geometry import Canvas, Fit
+from links import VIA
 
 if TYPE_CHECKING:
     from imaging.geometry import Size
@@ -72,6 +73,8 @@ NETWORKS = (
     Network("tiktok", "TikTok", _STORY),
     Network("snapchat", "Snapchat", _STORY),
 )
+NAMES = frozenset(network.name for network in NETWORKS)
+DOWNLOAD = "download"  # no network: the picture is saved as a file
 CANVAS_SIZES = {network.name: network.canvas for network in NETWORKS if network.canvas}
 INTENTS = {network.name: network for network in NETWORKS if network.intent}
 
@@ -103,8 +106,13 @@ def card_canvas(fit: Fit | None) -> Canvas:
 def intent_links(*, page_url: str, picture_url: str, text: str) -> dict[str, str]:
     """Return, for every network that has one, the link that starts sharing a page there.
 
-    Every value is percent-encoded, so that none can add a parameter or a line (RFC 3986).
+    The page's address names the network (VIA), so that visits are counted for it. Every value is
+    percent-encoded, so that none can add a parameter or a line (RFC 3986).
     """
-    values = {"url": page_url, "picture": picture_url, "text": text}
-    encoded = {name: quote(value, safe="") for name, value in values.items()}
-    return {n.name: n.intent.format(**encoded) for n in INTENTS.values() if n.intent}
+
+    def link(network: str, intent: str) -> str:
+        url = f"{page_url}?{VIA}={network}"
+        values = {"url": url, "picture": picture_url, "text": text}
+        return intent.format(**{name: quote(value, safe="") for name, value in values.items()})
+
+    return {name: link(name, network.intent) for name, network in INTENTS.items() if network.intent}

@@ -129,15 +129,15 @@ class MemoryBudget:
         self._own = threading.local()
 
     @classmethod
-    def of_process(cls, total_bytes: int | None, threads: int) -> MemoryBudget:
+    def of_process(cls, total_bytes: int | None, *, threads: int, kept_bytes: int) -> MemoryBudget:
         """Return the budget of what this process may have, less what it has before any work.
 
         total_bytes: None for what the cgroup allows; threads: requests at once, of which half may
-        wait.
+        wait; kept_bytes: what is kept beside the work.
         """
         total_bytes = total_bytes or memory_limit_bytes()
-        budget_bytes = max(0, total_bytes - resident_bytes() - IMPORTED_LATER_BYTES)
-        return cls(budget_bytes, max_waiting=max(1, threads // 2))
+        before_bytes = resident_bytes() + IMPORTED_LATER_BYTES + kept_bytes
+        return cls(max(0, total_bytes - before_bytes), max_waiting=max(1, threads // 2))
 
     @contextlib.contextmanager
     def reserve(self, needed_bytes: int) -> Iterator[None]:

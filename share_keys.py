@@ -16,7 +16,11 @@ import re
 import secrets
 import time
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 from uuid import UUID
+
+if TYPE_CHECKING:
+    from datetime import timedelta
 
 MAX_AGE_S = 300  # of a key that a client sends
 MAX_AHEAD_S = 60  # how far a client's clock may run ahead of ours
@@ -73,6 +77,11 @@ def age_s(uuid7: UUID) -> float:
 def time_s(uuid7: UUID) -> float:
     """Return the time in a UUIDv7, in seconds since the epoch."""
     return _time_ms(uuid7) / 1000
+
+
+def ends_at(share_id: UUID, ttl: timedelta) -> int:
+    """Return the first second, since the epoch, in which a share is gone."""
+    return int(time_s(share_id) + ttl.total_seconds())
 
 
 def _uuid7(time_ms: int, random_bits: int) -> UUID:

@@ -21,6 +21,7 @@ have ended: with the sweep of a folder, with the lifecycle rule of a bucket.
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import time
 import traceback
@@ -41,7 +42,7 @@ from errors import (
     UnusableKey,
 )
 from logs import note
-from share_keys import MAX_AGE_S, MAX_AHEAD_S, UUID7, ShareKey, age_s, parse_uuid7, time_s
+from share_keys import MAX_AGE_S, MAX_AHEAD_S, UUID7, ShareKey, age_s, ends_at, parse_uuid7
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -72,7 +73,8 @@ _POOL_THREADS = 32  # two for each request of an instance that serves sixteen at
 class Share:
     """A share as it was stored: what its picture is, and what it was made for.
 
-    width, height: in px; size_bytes: of the picture; expires_at: epoch seconds.
+    width, height: in px; size_bytes: of the picture; expires_at: epoch seconds; lang, alt: as in
+    Form, empty where none was sent.
     """
 
     share_id: UUID
@@ -83,6 +85,8 @@ class Share:
     size_bytes: int
     content_type: str
     expires_at: int
+    lang: str = ""
+    alt: str = ""
 
     @classmethod
     def of(cls, share_id: UUID, picture: StoredObject, expires_at: int) -> Share:
@@ -97,6 +101,8 @@ class Share:
             size_bytes=picture.size_bytes,
             content_type=picture.content_type,
             expires_at=expires_at,
+            lang=metadata.get("lang", ""),
+            alt=metadata.get("alt", ""),
         )
 
 
@@ -106,7 +112,7 @@ class Shares:
     def __init__(self, storage: Storage, ttl: timedelta, log: Log) -> None:
         self._storage = storage
         self._log = log
-        self._ttl_s = ttl.total_seconds()
+        self._ttl = ttl
         self._pool = ThreadPoolExecutor(_POOL_THREADS, thread_name_prefix="shares")
         self._sweeps_next_s = 0.0
         # Saves the call that would find no card; only the order of calls depends on it.
@@ -139,6 +145,7 @@ class Shares:
             "expires": str(expires_at),
             "platform": form.platform,
             "effect_type": form.effect_type,
+            **_optional_fields(form),
         }
         if key.is_minted:
             stored = self._put_side_by_side(key.share_id, renditions, metadata)
@@ -151,7 +158,7 @@ class Shares:
 
     def expires_at(self, share_id: UUID) -> int:
         """Return the first second, since the epoch, in which a share is gone."""
-        return int(time_s(share_id) + self._ttl_s)
+        return ends_at(share_id, self._ttl)
 
     def read(self, share_id: UUID, rendition: str) -> tuple[StoredObject, bytes]:
         """Return a share's PICTURE or CARD with one call to storage.
@@ -302,7 +309,7 @@ class Shares:
     def _sweep_when_due(self) -> None:
         """Let storage remove expired objects, ten times in the life of a share."""
         if time.monotonic() >= self._sweeps_next_s:
-            self._sweeps_next_s = time.monotonic() + self._ttl_s / 10
+            self._sweeps_next_s = time.monotonic() + self._ttl.total_seconds() / 10
             self._pool.submit(self._sweep)
 
     def _sweep(self) -> None:
@@ -313,8 +320,13 @@ class Shares:
             self._log.write("ERROR", f"the sweep failed: {error}", fields)
 
     def _has_ended(self, name: str) -> bool:
-        found = _OBJECT_NAME.fullmatch(name)
-        return found is not None and time.time() >= self.expires_at(UUID(found[1]))
+        return time.time() >= object_ends_at(name, self._ttl)
+
+
+def object_ends_at(name: str, ttl: timedelta) -> float:
+    """Return when an object's share ends, in seconds since the epoch; of another object, never."""
+    found = _OBJECT_NAME.fullmatch(name)
+    return ends_at(UUID(found[1]), ttl) if found else math.inf
 
 
 def _object_name(share_id: UUID, rendition: str) -> str:
@@ -328,5 +340,11 @@ def _object_name(share_id: UUID, rendition: str) -> str:
 
 def _fingerprint(form: Form) -> str:
     """Return what tells a request that is sent again from another one under the same key."""
-    fields = "\0".join((form.platform, form.effect_type, form.fit or "")).encode()
+    named = (text for field in _optional_fields(form).items() for text in field)
+    fields = "\0".join((form.platform, form.effect_type, form.fit or "", *named)).encode()
     return hashlib.sha256(fields + b"\0" + hashlib.sha256(form.file).digest()).hexdigest()
+
+
+def _optional_fields(form: Form) -> dict[str, str]:
+    """Return the fields that forms without them, and shares of before they existed, lack."""
+    return {name: value for name, value in (("lang", form.lang), ("alt", form.alt)) if value}

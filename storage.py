@@ -3,8 +3,9 @@
     open_storage(settings)
     ├── LocalStorage      a folder, for one machine          stores/local.py
     └── BucketStorage     Google Cloud Storage               stores/bucket.py
+    CachedStorage         what was read lately, in memory    stores/cached.py
 
-Both hold the same contract, `Storage` (stores/contract.py).
+All hold the same contract, `Storage` (stores/contract.py).
 """
 
 from __future__ import annotations
@@ -12,13 +13,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stores.bucket import BucketStorage
+from stores.cached import CachedStorage
 from stores.contract import Storage, StoredObject
 from stores.local import LocalStorage
 
 if TYPE_CHECKING:
     from config import Settings
 
-__all__ = ["BucketStorage", "LocalStorage", "Storage", "StoredObject", "open_storage"]
+__all__ = [
+    "BucketStorage",
+    "CachedStorage",
+    "LocalStorage",
+    "Storage",
+    "StoredObject",
+    "open_storage",
+]
 
 
 def open_storage(settings: Settings) -> Storage:

@@ -8,7 +8,8 @@ Sizes are (width, height), positions (left, top), boxes (left, top, right, botto
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -19,17 +20,19 @@ Size = tuple[int, int]
 Box = tuple[int, int, int, int]
 Region = tuple[float, float, float, float]  # a box whose edges may lie between pixels
 
-MAX_ENLARGEMENT = 2.0  # beyond it a picture is no longer recognised as the same
+MAX_ENLARGEMENT = 2.0  # of a picture that need not fill its canvas: beyond it, it gets blurred
 EXACT_PX = 0.01  # a rounding error, in px
 _FIRST_QUARTER_TURN = 5  # of the orientations that EXIF numbers
 _BACK = {6: 8, 8: 6}  # every other turn undoes itself
+FOCUS = 0.3  # of a window's length: how far from its middle things count
+WINDOW_STEPS = 32
 CUTOUT_MARGIN = 0.04  # of the canvas's shorter side, around a pet without surroundings
 
 
 class Fit(StrEnum):
     """How a picture meets its canvas.
 
-    pad: all of it, centred on the full canvas; cover: cropped to the full canvas;
+    pad: all of it, on the full canvas; cover: cropped to the full canvas, however small it is;
     inside: all of it, nothing around it, never enlarged.
     """
 
@@ -53,7 +56,7 @@ class Frame:
 
     picture: its size; canvas: the size of the whole; scaled: the size of the whole picture at the
     scale it is shown in; crop: the box of the scaled picture that is shown; position: where that
-    box goes.
+    box goes; seen: the box of the canvas in which there is more than a shadow of it.
     """
 
     picture: Size
@@ -61,6 +64,7 @@ class Frame:
     scaled: Size
     crop: Box
     position: tuple[int, int]
+    seen: Box
 
     @property
     def shown(self) -> Size:
@@ -79,28 +83,46 @@ class Frame:
         return self.shown == self.canvas
 
 
-def frame(size: Size, canvas: Canvas, *, visible: Region | None = None) -> Frame:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cutout:
+    """Where a picture without surroundings is not transparent, in px of the picture.
+
+    visible: the box of what can be seen; faint: the box of that and of shadows that fade around it;
+    touches: whether it is cut off by the left, top, right and bottom side of the picture.
+    """
+
+    visible: Region
+    faint: Region
+    touches: tuple[bool, bool, bool, bool] = (False, False, False, False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interest:
+    """How much there is to see in each column and each row of a picture, in any unit."""
+
+    columns: tuple[float, ...]
+    rows: tuple[float, ...]
+
+
+def frame(
+    size: Size, canvas: Canvas, *, cutout: Cutout | None = None, interest: Interest | None = None
+) -> Frame:
     """Return where a picture goes.
 
-    size: the upright picture's; visible: the box of a cut-out that is not transparent, None for a
-    photo: a padded canvas shows that box alone, a covered one is centred on it. Nothing is
-    enlarged beyond MAX_ENLARGEMENT, and nothing at all by `inside`.
+    size: the upright picture's; cutout: what a padded canvas shows alone, None for a photo;
+    interest: what a covered canvas shows most of, None for the middle.
     """
     if canvas.fit is Fit.INSIDE:
         scaled = _scaled(size, min(1.0, _contain(size, canvas.size)))
-        return Frame(
-            picture=size, canvas=scaled, scaled=scaled, crop=(0, 0, *scaled), position=(0, 0)
-        )
+        return _placed(size, scaled, scaled, (0, 0, *scaled), (0, 0))
     if canvas.fit is Fit.COVER:
-        scale = max(canvas.size[0] / size[0], canvas.size[1] / size[1])
-        scaled = _scaled(size, min(scale, MAX_ENLARGEMENT))
-        return _centred(
-            size, canvas.size, scaled, _window(scaled, canvas.size, _middle(size, scaled, visible))
-        )
-    if visible is None:
+        scaled = _scaled(size, max(canvas.size[0] / size[0], canvas.size[1] / size[1]))
+        return _placed(size, canvas.size, scaled, _window(scaled, canvas.size, interest), (0, 0))
+    if cutout is None:
         scaled = _scaled(size, min(MAX_ENLARGEMENT, _contain(size, canvas.size)))
-        return _centred(size, canvas.size, scaled, (0, 0, *scaled))
-    return _frame_cutout(size, canvas.size, visible)
+        middle = ((canvas.size[0] - scaled[0]) // 2, (canvas.size[1] - scaled[1]) // 2)
+        return _placed(size, canvas.size, scaled, (0, 0, *scaled), middle)
+    return _frame_cutout(size, canvas.size, cutout)
 
 
 def rescaled(region: Region, size: Size, other: Size) -> Region:
@@ -180,18 +202,42 @@ def area(size: Size) -> int:
     return size[0] * size[1]
 
 
-def _frame_cutout(size: Size, canvas: Size, visible: Region) -> Frame:
-    margin = round(min(canvas) * CUTOUT_MARGIN)
-    room = (canvas[0] - 2 * margin, canvas[1] - 2 * margin)
+def _frame_cutout(size: Size, canvas: Size, cutout: Cutout) -> Frame:
+    """Lay what can be seen on the canvas with a margin, but for the sides that cut it off.
+
+    A side that cuts it off lies on the canvas's. With two opposite ones, of which only one could:
+    in the middle, since a pet beside an empty half looks misplaced.
+    """
+    margin, visible = round(min(canvas) * CUTOUT_MARGIN), cutout.visible
+    margins = [0 if touched else margin for touched in cutout.touches]
+    room = (canvas[0] - margins[0] - margins[2], canvas[1] - margins[1] - margins[3])
     seen = (visible[2] - visible[0], visible[3] - visible[1])
     scale = min(MAX_ENLARGEMENT, _contain(seen, room))
     scaled = _scaled(size, scale)
     left, top = int(visible[0] * scale), int(visible[1] * scale)
     right = min(scaled[0], max(left + 1, round(visible[2] * scale)))
     bottom = min(scaled[1], max(top + 1, round(visible[3] * scale)))
-    return _centred(
-        size, canvas, scaled, (min(left, right - 1), min(top, bottom - 1), right, bottom)
+    box = (min(left, right - 1), min(top, bottom - 1), right, bottom)
+    x, y = (
+        _anchored(canvas[n] - box[n + 2] + box[n], cutout.touches[n], cutout.touches[n + 2])
+        for n in (0, 1)
     )
+    crop = _with_shadow(box, rescaled(cutout.faint, size, scaled), (x, y), canvas)
+    whole = _placed(size, canvas, scaled, crop, (x + crop[0] - box[0], y + crop[1] - box[1]))
+    return replace(whole, seen=(x, y, x + box[2] - box[0], y + box[3] - box[1]))
+
+
+def _anchored(free: int, touches_low: bool, touches_high: bool) -> int:  # noqa: FBT001 - of one axis
+    if touches_low == touches_high:
+        return free // 2
+    return 0 if touches_low else free
+
+
+def _with_shadow(box: Box, faint: Region, place: tuple[int, int], canvas: Size) -> Box:
+    """Return a box with the faint parts around it that the canvas has room for."""
+    left, top = (max(box[n] - place[n], math.floor(faint[n])) for n in (0, 1))
+    right, bottom = (min(box[n] - place[n] + canvas[n], math.ceil(faint[n + 2])) for n in (0, 1))
+    return min(left, box[0]), min(top, box[1]), max(right, box[2]), max(bottom, box[3])
 
 
 def _contain(size: tuple[float, float], room: Size) -> float:
@@ -203,21 +249,36 @@ def _scaled(size: Size, scale: float) -> Size:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def _middle(size: Size, scaled: Size, visible: Region | None) -> tuple[float, float]:
-    """Return the point of the scaled picture that should stay in view."""
-    left, top, right, bottom = visible or (0, 0, *size)
-    return (left + right) / 2 * scaled[0] / size[0], (top + bottom) / 2 * scaled[1] / size[1]
-
-
-def _window(scaled: Size, canvas: Size, middle: tuple[float, float]) -> Box:
-    """Return as much of a scaled picture as the canvas holds, around a point, not beyond it."""
+def _window(scaled: Size, canvas: Size, interest: Interest | None) -> Box:
+    """Return the part of a scaled picture, as large as the canvas, that is worth most to see."""
     width, height = min(scaled[0], canvas[0]), min(scaled[1], canvas[1])
-    left = min(max(round(middle[0] - width / 2), 0), scaled[0] - width)
-    top = min(max(round(middle[1] - height / 2), 0), scaled[1] - height)
+    left, top = (scaled[0] - width) // 2, (scaled[1] - height) // 2
+    if interest is not None:
+        left = round((scaled[0] - width) * _best_start(interest.columns, width / scaled[0]))
+        top = round((scaled[1] - height) * _best_start(interest.rows, height / scaled[1]))
     return left, top, left + width, top + height
 
 
-def _centred(picture: Size, canvas: Size, scaled: Size, crop: Box) -> Frame:
-    width, height = crop[2] - crop[0], crop[3] - crop[1]
-    position = ((canvas[0] - width) // 2, (canvas[1] - height) // 2)
-    return Frame(picture=picture, canvas=canvas, scaled=scaled, crop=crop, position=position)
+def _best_start(interest: Sequence[float], length: float) -> float:
+    """Return where a window starts, 0.0 for the first and 1.0 for the last place.
+
+    length: of the window, as a share of the whole.
+    """
+    count = len(interest)
+
+    def seen(start: float) -> float:
+        middle = start * (1 - length) + length / 2
+        away = (((at + 0.5) / count - middle) / (FOCUS * length) for at in range(count))
+        return sum(n * math.exp(-far * far / 2) for n, far in zip(interest, away, strict=True))
+
+    return max((step / WINDOW_STEPS for step in range(WINDOW_STEPS + 1)), key=seen)
+
+
+def _placed(
+    picture: Size, canvas: Size, scaled: Size, crop: Box, position: tuple[int, int]
+) -> Frame:
+    left, top = position
+    seen = (left, top, left + crop[2] - crop[0], top + crop[3] - crop[1])
+    return Frame(
+        picture=picture, canvas=canvas, scaled=scaled, crop=crop, position=position, seen=seen
+    )

@@ -9,14 +9,16 @@ name_card     a name on a colour, nothing of the customer's
 from __future__ import annotations
 
 import functools
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PIL import Image, ImageChops, ImageDraw, ImageFont
 
+from glyphs import font_for
 from imaging.jpeg_writer import encode
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from imaging.geometry import Box, Canvas
 
 HEIGHT = 0.03  # of the picture's width
@@ -31,17 +33,16 @@ CARD_MAX_WIDTH = 0.7  # of the card's
 CARD_LETTERS_PX = 150
 CARD_LIGHT_INK, CARD_DARK_INK = (255, 255, 255), (34, 29, 24)
 _PROBE_SIZE = 100
-BUNDLED_FONT = Path(__file__).parents[1] / "fonts" / "DancingScript-Bold.ttf"
 
 
 def watermarked(picture: Image.Image, text: str, font: Path | None, region: Box) -> Image.Image:
     """Return a picture with a line of text in the bottom right corner of a region.
 
-    picture: mode RGB or YCbCr; font: a TrueType or OpenType file, None for the bundled one;
+    picture: mode RGB or YCbCr; font: a TrueType or OpenType file, None for a bundled one;
     region: where the picture is on its canvas. Letters are HEIGHT of the region's width high; a
     text wider than the region gets smaller, one that would become a smudge is left out.
     """
-    glyphs = _glyphs(text, font or BUNDLED_FONT, region[2] - region[0])
+    glyphs = _glyphs(text, font_for(text, font), region[2] - region[0])
     if glyphs is None:
         return picture
     fill, outline = glyphs
@@ -68,7 +69,7 @@ def name_card(canvas: Canvas, name: str, color: tuple[int, int, int], font: Path
     width, height = canvas.size
     card = Image.new("RGB", canvas.size, color)
     ink = CARD_LIGHT_INK if _mean(card.convert("L")) < MIDDLE else CARD_DARK_INK
-    file = font or BUNDLED_FONT
+    file = font_for(name, font)
     natural = ImageFont.truetype(file, CARD_LETTERS_PX).getlength(name)
     scale = min(1.0, width * CARD_MAX_WIDTH / max(natural, 1.0))
     face = ImageFont.truetype(file, CARD_LETTERS_PX * scale)

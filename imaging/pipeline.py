@@ -3,10 +3,11 @@
     data ── open_picture ── frame, once for each canvas
                   │
             load        decode, a JPEG straight to about the largest size that is shown
+            look        where faces are, what is transparent; frame again
             shrunk      what the frames show of it, to the largest size in which they show it
             turned      upright
             to_srgb     the colours of any profile
-            flattened   on the background colour
+            flattened   on the background colour, unless another ground is seen through it
                   │
             cut ── on_color or on_blur ── watermark ── encode        for each canvas, side by side
 
@@ -27,6 +28,7 @@ from imaging.backgrounds import on_blur, on_color
 from imaging.colors import to_srgb
 from imaging.decoding import load, open_picture, orientation
 from imaging.geometry import (
+    Cutout,
     Fit,
     Frame,
     area,
@@ -39,13 +41,14 @@ from imaging.geometry import (
     upright_region,
 )
 from imaging.jpeg_writer import encode, require_only_pixels
-from imaging.resizing import Part, cut, has_alpha, shrunk, turned, visible_box
+from imaging.resizing import Part, cut, glance, has_alpha, shrunk, turned, visible_boxes
+from imaging.saliency import SIDE, blends_in, interest, touched_sides
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from config import ImageSettings
-    from imaging.geometry import Box, Canvas, Region, Size
+    from imaging.geometry import Canvas, Interest, Region, Size
     from imaging.headers import Header
 
 SHARED_PART = 1.25  # frames share a part of at most so many times the pixels that they show
@@ -70,12 +73,27 @@ class Rendition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Look:
+    """What was seen in the pixels, and decides where and on what a picture is laid.
+
+    keeps_alpha: whether the ground is going to be seen through parts of it; needs_shadow: whether
+    it could not be told from the ground.
+    """
+
+    is_cutout: bool = False
+    cutout: Cutout | None = None
+    interest: Interest | None = None
+    needs_shadow: bool = False
+    keeps_alpha: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Picture:
-    """A picture on its way: upright, sRGB, opaque; for each frame the part that it shows."""
+    """A picture on its way: upright, sRGB; for each frame the part that it shows."""
 
     frames: tuple[Frame, ...]
     parts: tuple[Part, ...]
-    is_cutout: bool
+    look: _Look
     full_chroma: bool
 
 
@@ -86,7 +104,7 @@ def rendered(
     picture = _prepared(data, header, canvases, settings)
 
     def made(number: int) -> Rendition:
-        return _rendition(picture, number, canvases[number].max_bytes, settings)
+        return _rendition(picture, number, canvases[number], settings)
 
     others = [_SIDE_BY_SIDE.submit(made, number) for number in range(1, len(canvases))]
     return [made(0), *(other.result() for other in others)]
@@ -101,25 +119,51 @@ def _prepared(
     size = upright(source.size, turn)
     frames = [frame(size, canvas) for canvas in canvases]
     load(source, upright(largest_scaled(frames), turn))
-    is_cutout = False
-    if has_alpha(source) and any(canvas.fit is not Fit.INSIDE for canvas in canvases):
-        visible, unseen = visible_box(source)
-        is_cutout = unseen >= CUTOUT_SHARE
-        if is_cutout and visible is not None:
-            seen = upright_region(visible, source.size, turn)
-            frames = [frame(size, canvas, visible=seen) for canvas in canvases]
+    look = _look(source, turn, canvases, settings)
+    frames = [
+        frame(size, canvas, cutout=look.cutout, interest=look.interest) for canvas in canvases
+    ]
 
     def part(region: Region, shown: Size) -> Part:
         box = rescaled(stored_region(region, size, turn), upright(size, turn), source.size)
-        pixels = turned(shrunk(source, box, upright(shown, turn)), turn)
-        pixels = _flattened(to_srgb(pixels, profile), settings.background_color)
+        pixels = to_srgb(turned(shrunk(source, box, upright(shown, turn)), turn), profile)
+        if not look.keeps_alpha:
+            pixels = _flattened(pixels, settings.background_color)
         return Part(pixels=pixels, region=region)
 
     return _Picture(
         frames=tuple(frames),
         parts=_parts(frames, part),
-        is_cutout=is_cutout,
+        look=look,
         full_chroma=header.format != "JPEG",
+    )
+
+
+def _look(
+    source: Image.Image, turn: int, canvases: Sequence[Canvas], settings: ImageSettings
+) -> _Look:
+    """Decide by what can be seen, where any canvas wants to know."""
+    fits = {canvas.fit for canvas in canvases}
+    alpha = has_alpha(source) and fits != {Fit.INSIDE}
+    visible, faint, unseen = visible_boxes(source) if alpha else (None, None, 0.0)
+    is_cutout = unseen >= CUTOUT_SHARE
+    if Fit.COVER not in fits and not is_cutout:
+        return _Look(keeps_alpha=unseen > 0)
+    tiny = turned(glance(source, SIDE), turn)
+    needs_shadow = is_cutout and blends_in(tiny, settings.background_color)
+    cutout = None
+    if is_cutout and visible is not None and faint is not None:
+        cutout = Cutout(
+            visible=upright_region(visible, source.size, turn),
+            faint=upright_region(faint, source.size, turn),
+            touches=touched_sides(tiny),
+        )
+    return _Look(
+        is_cutout=is_cutout,
+        cutout=cutout,
+        interest=interest(tiny) if Fit.COVER in fits else None,
+        needs_shadow=needs_shadow,
+        keeps_alpha=unseen > 0 and (needs_shadow or not is_cutout),
     )
 
 
@@ -144,27 +188,26 @@ def _flattened(pixels: Image.Image, color: tuple[int, int, int]) -> Image.Image:
 
 
 def _rendition(
-    picture: _Picture, number: int, max_bytes: int, settings: ImageSettings
+    picture: _Picture, number: int, canvas: Canvas, settings: ImageSettings
 ) -> Rendition:
     """Frame, mark and encode the picture for one canvas."""
     place = picture.frames[number]
-    canvas = cut(picture.parts[number], place)
-    if not place.fills_canvas:
-        if picture.is_cutout:
-            canvas = on_color(canvas, place, settings.background_color)
-        else:
-            canvas = on_blur(canvas, place)
+    pixels = _laid(cut(picture.parts[number], place), place, canvas.fit, picture.look, settings)
     if settings.watermark_text:
         from imaging.lettering import watermarked  # noqa: PLC0415 - only who wants it waits for fonts
 
-        canvas = watermarked(
-            canvas, settings.watermark_text, settings.watermark_font, _region(place)
-        )
-    data = encode(canvas, max_bytes=max_bytes, full_chroma=picture.full_chroma)
-    return Rendition(data=data, size=canvas.size)
+        pixels = watermarked(pixels, settings.watermark_text, settings.watermark_font, place.seen)
+    data = encode(pixels, max_bytes=canvas.max_bytes, full_chroma=picture.full_chroma)
+    return Rendition(data=data, size=pixels.size)
 
 
-def _region(place: Frame) -> Box:
-    """Return where on its canvas the picture is."""
-    left, top = place.position
-    return left, top, left + place.shown[0], top + place.shown[1]
+def _laid(
+    part: Image.Image, place: Frame, fit: Fit, look: _Look, settings: ImageSettings
+) -> Image.Image:
+    """Return what a frame shows on its canvas, with the ground around it and seen through it."""
+    if place.fills_canvas and part.mode != "RGBA":
+        return part
+    if fit is Fit.INSIDE or look.is_cutout:
+        shadow = look.needs_shadow and fit is Fit.PAD
+        return on_color(part, place, settings.background_color, shadow=shadow)
+    return on_blur(part, place)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 VISIBLE_ALPHA = 8  # of 255; below it nobody sees a pixel
 STRIP_PIXELS = 250_000
+GLANCE_PIXELS = 3  # in each direction, for one of a glance
 MARGIN = 1.5  # how many times the wanted size a picture keeps before Lanczos does the rest
 
 _WIDE = {"I;16", "I;16L", "I;16B"}
@@ -61,25 +62,45 @@ def has_alpha(picture: Image.Image) -> bool:
     return picture.has_transparency_data and picture.mode not in _WIDE
 
 
-def visible_box(picture: Image.Image) -> tuple[Region | None, float]:
-    """Return the box of what can be seen, None for nothing, and the share that cannot, 0.0 to 1.0.
+def visible_boxes(picture: Image.Image) -> tuple[Region | None, Region | None, float]:
+    """Return the box of what can be seen, of what is not wholly transparent, and the unseen share.
 
-    picture: of any mode, with alpha.
+    Both boxes are None for nothing; the share is from 0.0 to 1.0. picture: of any mode, with alpha.
     """
     seen: Region | None = None
+    faint: Region | None = None
     unseen = 0
     for top, strip in _strips(picture, (0, 0, *picture.size), 1):
         alpha = _converted(strip, "RGBA").getchannel("A")
         unseen += sum(alpha.histogram()[: VISIBLE_ALPHA + 1])
-        found = alpha.point(_SEEN).getbbox()
-        if found:
-            left, upper, right, lower = found
-            box = (left, top + upper, right, top + lower)
-            seen = union(seen or box, box)
-    return seen, unseen / (picture.width * picture.height)
+        seen = _extended(seen, alpha.point(_SEEN).getbbox(), top)
+        faint = _extended(faint, alpha.getbbox(), top)
+    return seen, faint, unseen / (picture.width * picture.height)
 
 
 _SEEN = [0] * (VISIBLE_ALPHA + 1) + [255] * (255 - VISIBLE_ALPHA)
+
+
+def _extended(region: Region | None, found: Box | None, top: int) -> Region | None:
+    if found is None:
+        return region
+    left, upper, right, lower = found
+    box = (left, top + upper, right, top + lower)
+    return union(region or box, box)
+
+
+def glance(picture: Image.Image, side: int) -> Image.Image:
+    """Return a tiny copy in mode L, YCbCr, RGB, RGBA or CMYK, at most side px wide and high.
+
+    Only every few pixels one is looked at: good enough to decide what to do, not to be shown.
+    """
+    step = max(1.0, max(picture.size) / side)
+    few = [max(1, round(length / step)) for length in picture.size]
+    size = tuple(
+        min(n * GLANCE_PIXELS, length) for n, length in zip(few, picture.size, strict=True)
+    )
+    coarse = picture.resize((size[0], size[1]), Image.Resampling.NEAREST)
+    return _converted(coarse, _wanted_mode(picture)).resize((few[0], few[1]), Image.Resampling.BOX)
 
 
 def shrunk(picture: Image.Image, region: Region, size: Size) -> Image.Image:
@@ -106,7 +127,7 @@ def shrunk(picture: Image.Image, region: Region, size: Size) -> Image.Image:
 def cut(part: Part, place: Frame) -> Image.Image:
     """Return what a frame shows of a picture, in the size in which it shows it.
 
-    part: opaque, and holds all that the frame shows; its pixels are returned themselves where that
+    part: holds all that the frame shows; its pixels are returned themselves where that
     is what the frame shows.
     """
     pixels, (left, top, right, bottom) = part.pixels, part.region

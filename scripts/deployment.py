@@ -1,4 +1,4 @@
-"""What setup-bucket, deploy and verify share: the settings file, the machine, gcloud.
+"""What setup-bucket, setup-cdn, deploy and verify share: the settings file, the machine, gcloud.
 
     deploy.env ── read_settings ── Deployment ──┬── setup-bucket
                                                 └── deploy ── verify
@@ -56,6 +56,8 @@ TIMEOUT_S = 120
 MAX_INSTANCES = 10
 # None is kept warm: what that costs is in docs/operations.md.
 MIN_INSTANCES = 0
+# As scripts/setup-cdn leaves it: the service's own address answers load balancers alone.
+LOAD_BALANCER_ALONE = "internal-and-cloud-load-balancing"
 # What the host reads of the environment, beside the program's own settings. The allocator is not
 # set here (MALLOC_ARENA_MAX): memory.py does it, wherever the program runs.
 HOST_VARIABLES = {

@@ -6,7 +6,7 @@ Limits, all of them refused before memory is taken:
     max_upload_bytes    the file                (MAX_UPLOAD_MB)
     FORM_MAX_BYTES      everything else in the body
     FORM_MAX_PARTS      parts, whatever their size
-    FIELD_MAX_CHARS     one text field
+    FIELD_MAX_CHARS     one text field; ALT_MAX_CHARS for alt
     UPLOAD_TIMEOUT_S    the whole body, however slowly it trickles in; a small one gets less
 """
 
@@ -32,6 +32,7 @@ from errors import (
     UploadTooSlow,
 )
 from imaging.geometry import Fit
+from serving.languages import is_language_tag
 from share_keys import MAX_AGE_S, MAX_AHEAD_S, age_s, parse_uuid7
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ DEFAULT_EFFECT_TYPE = "enhancedblackwhite"
 FORM_MAX_BYTES = 64_000
 FORM_MAX_PARTS = 50
 FIELD_MAX_CHARS = 100
+ALT_MAX_CHARS = 300
 UPLOAD_TIMEOUT_S = 90.0
 UPLOAD_MIN_TIMEOUT_S = 10.0  # and, up to UPLOAD_TIMEOUT_S, what the body takes at this rate:
 UPLOAD_MIN_BYTES_PER_S = 50_000
@@ -68,14 +70,18 @@ class _Part:
 class Form:
     """The fields of a share request, checked.
 
-    file: the picture as it was sent; fit: None where the platform decides. What the client says of
-    the file, its name and its type, is not kept: nothing may trust it.
+    file: the picture as it was sent; fit: None where the platform decides; lang: the BCP 47 tag of
+    what the share's page says, alt: one line that describes the picture, both empty where none was
+    sent. What the client says of the file, its name and its type, is not kept: nothing may trust
+    it.
     """
 
     file: bytes = field(repr=False)
     platform: str
     effect_type: str
     fit: Fit | None
+    lang: str = ""
+    alt: str = ""
 
 
 def idempotency_key(request: Request) -> UUID | None:
@@ -119,11 +125,13 @@ def parse_form(request: Request, *, max_upload_bytes: int) -> Form:
     platform = fields.text("platform")
     effect_type = fields.text("effect_type", default=DEFAULT_EFFECT_TYPE)
     fit = fields.fit()
+    lang = fields.lang()
+    alt = fields.alt()
     if fields.problems or file is None:
         raise InvalidFields(fields.problems)
     if len(file) > max_upload_bytes:
         raise FileTooLarge(max_bytes=max_upload_bytes, reason=f"file of {len(file)} bytes")
-    return Form(file=file, platform=platform, effect_type=effect_type, fit=fit)
+    return Form(file=file, platform=platform, effect_type=effect_type, fit=fit, lang=lang, alt=alt)
 
 
 def discard_body(environ: WSGIEnvironment) -> None:
@@ -277,15 +285,17 @@ class _Fields:
             self.problems.append(FieldProblem.missing("file"))
         return None
 
-    def text(self, name: str, *, default: str | None = None) -> str:
-        value = self._texts.get(name, b"").decode(errors="replace").strip()
+    def text(
+        self, name: str, *, default: str | None = None, max_chars: int = FIELD_MAX_CHARS
+    ) -> str:
+        value = self._value(name)
         if name in self._files:
             self._report("string_type", name, "Input should be a valid string")
         elif not value and default is None:
             self.problems.append(FieldProblem.missing(name))
-        elif len(value) > FIELD_MAX_CHARS:
+        elif len(value) > max_chars:
             self._report(
-                "value_error", name, f"Value error, expected at most {FIELD_MAX_CHARS} characters"
+                "value_error", name, f"Value error, expected at most {max_chars} characters"
             )
         elif any(unicodedata.category(c) in _CONTROL_CATEGORIES for c in value):
             self._report("value_error", name, "Value error, expected no control characters")
@@ -298,6 +308,18 @@ class _Fields:
         if value and not any(problem.loc[1] == "fit" for problem in self.problems):
             self._report("value_error", "fit", f"Value error, expected one of {', '.join(Fit)}")
         return None
+
+    def lang(self) -> str:
+        """Never a problem: forms may have sent a field of this name for something else already."""
+        value = self._value("lang")
+        return value if is_language_tag(value) else ""
+
+    def alt(self) -> str:
+        self._texts["alt"] = " ".join(self._value("alt").split()).encode()
+        return self.text("alt", default="", max_chars=ALT_MAX_CHARS)
+
+    def _value(self, name: str) -> str:
+        return self._texts.get(name, b"").decode(errors="replace").strip()
 
     def _report(self, kind: str, name: str, message: str) -> None:
         self.problems.append(FieldProblem(type=kind, loc=("body", name), msg=message))

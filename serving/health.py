@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import deployed
 from config import VERSION
+from glyphs import font_for, lacking
 from imaging.memory_cost import megapixel_limits
 from logs import public_fields
 from platforms import card_canvas, picture_canvas
@@ -82,3 +83,12 @@ def warn_of_memory_limits(log: Log, settings: ImageSettings, budget_bytes: int) 
         message = "memory allows fewer megapixels than MAX_MEGAPIXELS"
         names = "MEMORY_BUDGET_MB or the instance's memory, MAX_MEGAPIXELS, INPUT_FORMATS"
         log.write("WARNING", message, {"megapixels": limits, "settings": names})
+
+
+def warn_of_missing_glyphs(log: Log, settings: Settings) -> None:
+    """Warn of a STORE_NAME that the card of an expired share goes without."""
+    font = font_for(settings.store_name, settings.image.watermark_font)
+    if missing := lacking(settings.store_name, font):
+        message = "the card of an expired share goes without STORE_NAME: its font lacks characters"
+        fields = {"characters": missing, "font": font.name, "settings": "WATERMARK_FONT"}
+        log.write("WARNING", message, fields)

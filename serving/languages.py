@@ -53,11 +53,12 @@ def pick(tag: str | None, default: str = DEFAULT_LANGUAGE) -> Texts:
     Source: RFC 4647, section 3.4 (Lookup).
     """
     known = languages()
-    found = tag.lower() if tag and _is_tag(tag) else ""
+    found = tag.lower() if tag and is_language_tag(tag) else ""
     while found and found not in known:
         found = found.rpartition("-")[0]
     return known[found or default.lower()]
 
 
-def _is_tag(text: str) -> bool:
+def is_language_tag(text: str) -> bool:
+    """Return whether a text has the form of a BCP 47 tag, known here or not."""
     return len(text) <= LANGUAGE_TAG_MAX_CHARS and _LANGUAGE_TAG.fullmatch(text) is not None

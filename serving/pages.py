@@ -6,31 +6,37 @@
     Pages.missing       the page of what does not exist (404), or was deleted (410)
     Pages.ended_card    the card of an expired share (200): the shop's name, no picture
 
-Pages are rendered from templates/ with every value escaped, need no script and load nothing but
-their picture.
+Pages are rendered from templates/ with every value escaped, in the language of their share, need no
+script and load nothing but their picture and the shop's logo.
 """
 
 from __future__ import annotations
 
-import base64
 import hashlib
+import math
+import time
 from datetime import UTC, datetime
 from functools import cached_property
 from http import HTTPStatus
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from flask import Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
-from links import share_links
-from platforms import CARD_SIZE, INTENTS, card_canvas, intent_links
+from glyphs import font_for, lacking
+from links import VIA, share_links
+from platforms import CARD_SIZE, INTENTS, NAMES, card_canvas, intent_links
+from serving.assets import LOGO
 from serving.conditional import conditional, ranged
+from serving.languages import pick
+from serving.looks import TEMPLATES, Looks
+from serving.qr_code import qr_code
+from serving.responses import zipped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
     from uuid import UUID
 
     from flask import Request
@@ -39,7 +45,7 @@ if TYPE_CHECKING:
     from shares import Share
     from storage import StoredObject
 
-TEMPLATES = Path(__file__).parent / "templates"
+MAX_HOURS = 48  # beyond that, the time left is told in days
 
 
 def picture_response(request: Request, stored: StoredObject, data: bytes) -> Response:
@@ -55,7 +61,15 @@ def picture_response(request: Request, stored: StoredObject, data: bytes) -> Res
     return _asked_part(response, stored.etag, request)
 
 
+def to_page(base_url: str, share_id: UUID) -> Response:
+    """Return the redirect from a picture to its page, beside it wherever that is reached."""
+    response = Response(status=HTTPStatus.SEE_OTHER)
+    response.headers["Location"] = share_links(base_url, share_id).page_beside
+    return response
+
+
 def _asked_part(response: Response, etag: str, request: Request) -> Response:
+    response.headers["X-Robots-Tag"] = "noindex"
     response.set_etag(etag)
     return ranged(conditional(response, request), request)
 
@@ -64,60 +78,65 @@ class Pages:
     """The pages of one shop."""
 
     def __init__(self, settings: Settings) -> None:
-        self._store_name = settings.store_name
-        self._store_url = settings.store_url
-        self._contact_url = settings.contact_url
-        self._image = settings.image
+        self._settings = settings
+        self._looks = Looks(settings)
 
-    @property
-    def title(self) -> str:
-        """What a share is called, on its page and in the networks' forms."""
-        return f"A pet portrait from {self._store_name}" if self._store_name else "A pet portrait"
-
-    def intents(self, base_url: str, share_id: UUID) -> dict[str, str]:
+    def intents(self, base_url: str, share: Share) -> dict[str, str]:
         """Return the links that share a share's page on each network."""
-        links = share_links(base_url, share_id)
-        return intent_links(page_url=links.page, picture_url=links.picture, text=self.title)
+        links = share_links(base_url, share.share_id)
+        title = self._words(share.lang)["title"]
+        return intent_links(page_url=links.page, picture_url=links.picture, text=title)
 
-    def share(self, base_url: str, share: Share) -> Response:
-        """Return the page of a share."""
-        ends_at = datetime.fromtimestamp(share.expires_at, UTC)
-        return self._page(
+    def share(self, request: Request, base_url: str, share: Share) -> Response:
+        """Return the page of a share, conditional as asked.
+
+        Raises: PreconditionFailed.
+        """
+        words = self._words(share.lang)
+        links = share_links(base_url, share.share_id)
+        response = self._page(
             "share.html",
-            HTTPStatus.OK,
+            request,
+            words,
             self._card(base_url, share.share_id),
-            title=self.title,
-            description="Made from a photo of a real pet. Turn a photo of yours into art, too.",
+            alt=share.alt or words["title"],
             # Beside the page, wherever it is reached: base_url may be another origin.
-            picture_url=share_links(base_url, share.share_id).picture_beside,
+            picture_url=links.picture_beside,
             width=share.width,
             height=share.height,
-            links=self.intents(base_url, share.share_id),
-            labels={name: network.label for name, network in INTENTS.items()},
-            ends_at=ends_at.isoformat(),
-            ends_at_text=f"{ends_at:%d %B %Y, %H:%M} UTC",
-            contact_url=self._contact_url,
+            qr_code=qr_code(links.page),
+            links=self.intents(base_url, share),
+            labels=_labels(words),
+            ends_at=datetime.fromtimestamp(share.expires_at, UTC).isoformat(),
+            ends_text=_ends_text(words, share.expires_at - time.time()),
             shop_url=self._shop_url(
-                utm_source=share.platform,
+                utm_source=_visited_from(request) or share.platform,
                 utm_medium="social_share",
                 utm_campaign=share.effect_type,
                 utm_content=str(share.share_id),
             ),
         )
+        response.set_etag(hashlib.sha256(response.get_data()).hexdigest()[:32])
+        return conditional(zipped(response, request), request)
 
-    def ended(self, base_url: str, share_id: UUID) -> Response:
+    def ended(self, request: Request, base_url: str, share_id: UUID) -> Response:
         """Return the page of an expired share, for visitors who come late."""
-        return self._page(
+        words = self._words()
+        response = self._page(
             "ended.html",
-            HTTPStatus.GONE,
+            request,
+            words | {"title": words["ended-title"], "description": words["ended-description"]},
             self._card(base_url, share_id),
-            title="This picture has been deleted",
-            description="Shared pictures are kept for a short time only. Make one of your own pet.",
+            alt=words["ended-title"],
             picture_url=share_links(base_url, share_id).card_beside,
             shop_url=self._shop_url(
-                utm_source="share", utm_medium="social_share", utm_content=str(share_id)
+                utm_source=_visited_from(request) or "share",
+                utm_medium="social_share",
+                utm_content=str(share_id),
             ),
         )
+        response.status_code = HTTPStatus.GONE
+        return zipped(response, request)
 
     def ended_card(self, request: Request) -> Response:
         """Return what stands for the card of an expired share, so that old posts keep one.
@@ -127,32 +146,53 @@ class Pages:
         """
         from imaging.lettering import name_card  # noqa: PLC0415 - a cold start does not wait for fonts
 
-        name = self._store_name or "Shared picture"
-        image = self._image
-        data = name_card(card_canvas(None), name, image.background_color, image.watermark_font)
+        name, font = self._card_name()
+        data = name_card(card_canvas(None), name, self._settings.image.background_color, font)
         response = Response(data, content_type="image/jpeg")
         return _asked_part(response, hashlib.sha256(data).hexdigest()[:32], request)
 
-    def missing(self, base_url: str, status: HTTPStatus) -> Response:
+    def _card_name(self) -> tuple[str, Path | None]:
+        """Return what the card of an expired share says, and the font that has its letters."""
+        name, font = self._settings.store_name, self._settings.image.watermark_font
+        if name and not lacking(name, font_for(name, font)):
+            return name, font
+        return self._words()["header"], None
+
+    def missing(self, request: Request, status: HTTPStatus) -> Response:
         """Return the page of an address that leads nowhere, or nowhere any more."""
-        return self._page(
+        words = self._words()
+        response = self._page(
             "missing.html",
-            status,
-            {"base_url": base_url},
-            title="There is nothing here",
-            description="The address may be incomplete, or the picture was taken back.",
+            request,
+            words | {"title": words["missing-title"], "description": words["missing-description"]},
+            {},
             shop_url=self._shop_url(utm_source="share", utm_medium="social_share"),
         )
+        response.status_code = status
+        return zipped(response, request)
 
     def _page(
-        self, template: str, status: HTTPStatus, card: Mapping[str, Any], **values: object
+        self,
+        template: str,
+        request: Request,
+        words: Mapping[str, str],
+        card: Mapping[str, Any],
+        **values: object,
     ) -> Response:
-        shop_label = f"Visit {self._store_name}" if self._store_name else "Visit the shop"
+        settings, looks = self._settings, self._looks
+        above = "../" * (request.path.count("/") - 1)  # the page may be below any prefix
         html = self._templates.get_template(template).render(
-            css=self._css, store_name=self._store_name, shop_label=shop_label, **card, **values
+            looks=looks,
+            words=words,
+            store_name=settings.store_name,
+            contact_url=settings.contact_url,
+            logo_url=above + LOGO if settings.logo_file else None,
+            **card,
+            **values,
         )
-        response = Response(html, status=status, content_type="text/html; charset=utf-8")
-        response.headers["Content-Security-Policy"] = self._content_security_policy
+        response = Response(html, content_type="text/html; charset=utf-8")
+        response.headers["Content-Security-Policy"] = looks.content_security_policy
+        response.headers["Content-Language"] = words["lang"]
         response.headers["Referrer-Policy"] = "strict-origin-when-cross-origin"
         response.headers["X-Robots-Tag"] = "noindex"
         return response
@@ -165,14 +205,28 @@ class Pages:
             "card_url": links.card,
             "card_width": CARD_SIZE[0],
             "card_height": CARD_SIZE[1],
-            "alt": self.title,
+        }
+
+    def _words(self, lang: str = "") -> dict[str, str]:
+        """Return what pages say in a language, the shop's own words first; lang: any tag."""
+        settings = self._settings
+        found = pick(lang, settings.page_language)
+        texts, store = found.page, settings.store_name
+        kind = "-store" if store else ""
+        return {
+            **texts,
+            "lang": found.tag,
+            "title": settings.page_title or texts["title" + kind].format(store=store),
+            "description": settings.page_description or texts["description"],
+            "cta": settings.cta_text or texts["cta"],
+            "shop": texts["shop" + kind].format(store=store),
         }
 
     def _shop_url(self, **parameters: str) -> str | None:
         """Add parameters to the shop's address, which only the configuration chooses."""
-        if self._store_url is None:
+        if self._settings.store_url is None:
             return None
-        address = urlsplit(self._store_url)
+        address = urlsplit(self._settings.store_url)
         query = [*parse_qsl(address.query, keep_blank_values=True), *parameters.items()]
         return address._replace(query=urlencode(query)).geturl()
 
@@ -182,14 +236,22 @@ class Pages:
             loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined
         )
 
-    @cached_property
-    def _css(self) -> Markup:
-        return Markup((TEMPLATES / "page.css").read_text("utf-8"))  # noqa: S704 - our own file
 
-    @cached_property
-    def _content_security_policy(self) -> str:
-        digest = base64.b64encode(hashlib.sha256(self._css.encode()).digest()).decode()
-        return (
-            f"default-src 'none'; img-src 'self' data:; style-src 'sha256-{digest}'; "
-            "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-        )
+def _visited_from(request: Request) -> str | None:
+    """Return the network that brought a visitor, by the page's address; only one of the table."""
+    via = request.args.get(VIA)
+    return via if via in NAMES else None
+
+
+def _labels(words: Mapping[str, str]) -> dict[str, str]:
+    return {name: words.get(name, network.label) for name, network in INTENTS.items()}
+
+
+def _ends_text(words: Mapping[str, str], left_s: float) -> str:
+    """Return when a share is deleted: in any time zone, and still right when caches keep it."""
+    hours = max(1, math.ceil(left_s / 3600))
+    if hours == 1:
+        return words["ends-hour"]
+    if hours <= MAX_HOURS:
+        return words["ends-hours"].format(hours=hours)
+    return words["ends-days"].format(days=math.ceil(hours / 24))

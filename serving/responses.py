@@ -5,10 +5,13 @@ json_answer     a JSON body
 cached          how long caches may keep an answer
 sealed          header fields that all answers carry; sent without waiting for the body
 prefers_html    whether an error is answered with a page, or with JSON
+opens_document  whether a browser opens the address by itself, and not within a page
+accepts_gzip    whether the body may be gzipped; zipped: where it may, it is
 """
 
 from __future__ import annotations
 
+import gzip
 import json
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from config import Settings
 
 HSTS_MAX_AGE_S = 31_536_000
+GZIP_LEVEL = 4  # of pages, for each visitor: level 9 takes twice the time for 2 % of the bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +122,33 @@ def prefers_html(request: Request, *, is_page: bool) -> bool:
     kinds = ("text/html", "application/json")  # of equal ones, the first is preferred
     kinds = kinds if is_page else (kinds[1], kinds[0])
     return request.accept_mimetypes.best_match(kinds) == "text/html"
+
+
+def opens_document(request: Request) -> bool:
+    """Return whether a browser opens the address by itself, as one does from an address bar.
+
+    What loads it into a page, a crawler, a program says otherwise, or nothing.
+    Source: https://www.w3.org/TR/fetch-metadata/
+    """
+    fetch = (request.headers.get("Sec-Fetch-Dest"), request.headers.get("Sec-Fetch-Mode"))
+    return fetch == ("document", "navigate")
+
+
+def accepts_gzip(request: Request) -> bool:
+    """Return whether gzip was asked for; a lone `*` is not taken for it, nor is gzip;q=0."""
+    named = {encoding.lower() for encoding, quality in request.accept_encodings if quality > 0}
+    return "gzip" in named
+
+
+def zipped(response: Response, request: Request) -> Response:
+    """Return an answer gzipped where that is accepted, under an ETag of its own if it has one."""
+    response.vary.add("Accept-Encoding")
+    if accepts_gzip(request):
+        response.set_data(gzip.compress(response.get_data(), GZIP_LEVEL, mtime=0))
+        response.content_encoding = "gzip"
+        if etag := response.get_etag()[0]:
+            response.set_etag(f"{etag}-gzip")
+    return response
 
 
 def _then_discard(body: bytes, environ: WSGIEnvironment) -> Iterator[bytes]:

@@ -61,4 +61,4 @@ def test_the_main_way_works_in_firefox(storefront: Storefront, tmp_path: Path) -
         browser.do("WebDriver:ElementClick", id=delete)
         browser.until(f"{STATE} === 'idle'")
         assert browser.run(TEXT % "[role=status]") == texts["deleted"]
-        assert httpx.get(page_url).status_code == 404
+        assert httpx.get(page_url).status_code == 410

@@ -160,6 +160,27 @@ def test_an_address_is_taken_as_it_is(name: str, value: str) -> None:
     assert getattr(load_settings({name: value}), name.lower()) == value
 
 
+@pytest.mark.parametrize(
+    ("text", "missing"), [("漢字 Pet", "漢字"), ("Fur & Co 🐾🐾", "🐾"), ("كلب", "كلب")]
+)
+def test_a_watermark_that_its_font_cannot_draw_is_refused(text: str, missing: str) -> None:
+    (problem,) = problems_of(WATERMARK_TEXT=text)
+    assert problem.startswith(f"WATERMARK_TEXT: found {text!r}, expected ")
+    assert f" lacks {missing}, " in problem
+
+
+@pytest.mark.parametrize("text", ["Лапы и хвосты", "Πατούσες", "Żółw é", "Cafe\u0301"])
+def test_a_watermark_in_european_letters_is_drawn(text: str) -> None:
+    assert load_settings({"WATERMARK_TEXT": text}).image.watermark_text
+
+
+def test_a_broken_font_is_refused(tmp_path: Path) -> None:
+    font = tmp_path / "cut.ttf"
+    font.write_bytes((Path(__file__).parents[1] / "fonts/Comfortaa-Bold.ttf").read_bytes()[:99])
+    (problem,) = problems_of(WATERMARK_FONT=str(font))
+    assert problem.startswith("WATERMARK_FONT: found ")
+
+
 def test_a_password_is_not_told_with_what_is_wrong() -> None:
     (problem,) = problems_of(RATE_LIMIT_STORAGE_URI="redis://user:hunter2@host:x")
     assert problem.startswith("RATE_LIMIT_STORAGE_URI: found 'redis://...@host:x', expected ")

@@ -1,4 +1,4 @@
-"""scripts/setup-bucket and scripts/deploy: what they run, and what they refuse to run.
+"""scripts/setup-bucket, setup-cdn and deploy: what they run, and what they refuse to run.
 
 A program that is named gcloud stands in for it on the PATH: it writes down how it was called and
 answers like a project in which nothing, or everything, is there already. Whether the real gcloud
@@ -66,6 +66,9 @@ if arguments.startswith(os.environ.get("FAILS", "nothing at all")):
     print(os.environ.get("SAYS", ""), file=sys.stderr)
     sys.exit(7)
 if " describe " in f" {{arguments}} ":
+    if "--format=value(" in arguments:
+        print(json.loads(os.environ.get("VALUES", "{{}}")).get(arguments.rpartition("=")[2], ""))
+        sys.exit(0)
     sys.exit(0 if exists else 1)
 if arguments.startswith("storage buckets list"):
     print(os.environ.get("BUCKETS", "[]"))
@@ -75,7 +78,9 @@ if arguments.startswith("run services list"):
     deployed = " deploy " in calls.read_text().replace('"', " ")
     traffic = [dict(percent=100, revisionName="share-image-00041-abc")]
     status = dict(url=os.environ.get("SERVICE_URL", ""), traffic=traffic)
-    print(json.dumps([dict(status=status)] if exists or deployed else []))
+    annotations = {{"run.googleapis.com/ingress": os.environ.get("INGRESS", "all")}}
+    service = dict(status=status, metadata=dict(annotations=annotations))
+    print(json.dumps([service] if exists or deployed else []))
 """
 
 # What gcloud says, as people whose deploys failed have reported it.
@@ -389,6 +394,102 @@ def test_a_bucket_of_another_project_is_refused(project: Project) -> None:
     assert not any("update" in call for call in project.calls)
 
 
+# setup-cdn
+
+IN_FRONT = {
+    **SETTINGS,
+    "PUBLIC_BASE_URL": "https://share.shop.example",
+    "TRUSTED_PROXY_HOPS": "2",
+}
+ATTACHED = "https://x/regions/europe-west1/networkEndpointGroups/share-image"
+READY = {"value(managed.status)": "ACTIVE", "value(backends[].group)": ATTACHED}
+CLOSED = "--ingress=internal-and-cloud-load-balancing"
+
+
+def test_a_cdn_is_made_once_and_then_brought_to_its_state(project: Project) -> None:
+    project.set(**IN_FRONT)
+    assert project.run("setup-cdn").returncode == 0
+    made = [call[1] for call in project.calls if "create" in call or "add-backend" in call]
+    assert made == [
+        *("network-endpoint-groups", "backend-services", "backend-services", "url-maps"),
+        *("ssl-certificates", "target-https-proxies", "addresses", "forwarding-rules"),
+    ]
+    before = len(project.calls)
+    project.env |= {"EXISTS": "1", "VALUES": json.dumps(READY)}
+    assert project.run("setup-cdn").returncode == 0
+    changes = [c for c in project.calls[before:] if not {"describe", "enable"} & set(c)]
+    assert [call[1:3] for call in changes] == [
+        ["backend-services", "update"],
+        ["target-https-proxies", "update"],
+        ["services", "update"],
+    ]
+
+
+def test_a_cdn_keeps_no_errors_and_nothing_stale(project: Project) -> None:
+    project.set(**IN_FRONT)
+    calls = printed(project.run("setup-cdn", "--dry-run").stdout)
+    (cache,) = [call for call in calls if call[1:3] == ["backend-services", "update"]]
+    wanted = {"--cache-mode=USE_ORIGIN_HEADERS", "--no-negative-caching", "--serve-while-stale=0"}
+    assert wanted <= set(cache)
+
+
+def test_the_functions_own_address_is_closed_once_there_is_another_one(project: Project) -> None:
+    values = {"value(managed.status)": "PROVISIONING", "value(address)": "203.0.113.5"}
+    project.set(**IN_FRONT)
+    project.env["VALUES"] = json.dumps(values)
+    done = project.run("setup-cdn")
+    assert "The certificate is PROVISIONING" in done.stdout
+    assert "share.shop.example. A 203.0.113.5" in done.stdout
+    assert not any(CLOSED in call for call in project.calls)
+    project.env["VALUES"] = json.dumps(READY)
+    assert "Now scripts/deploy" in project.run("setup-cdn").stdout
+    assert CLOSED in project.calls[-1]
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"PUBLIC_BASE_URL": ""}, "PUBLIC_BASE_URL: found ''"),
+        ({"PUBLIC_BASE_URL": "http://share.shop.example"}, "expected https://HOST"),
+        ({"PUBLIC_BASE_URL": "https://shop.example/share"}, "expected https://HOST"),
+        ({"TRUSTED_PROXY_HOPS": "1"}, "TRUSTED_PROXY_HOPS: found '1', expected 2"),
+    ],
+)
+def test_settings_that_do_not_fit_a_load_balancer_are_refused(
+    project: Project, changed: dict[str, str], said: str
+) -> None:
+    project.set(**{**IN_FRONT, **changed})
+    done = project.run("setup-cdn")
+    assert (done.returncode, project.calls) == (2, [])
+    assert said in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("successor", [(), ("--cloud-run",)])
+def test_a_deploy_leaves_a_closed_address_closed_and_proves_the_one_in_front(
+    project: Project, function: FunctionServer, successor: tuple[str, ...]
+) -> None:
+    project.set(**{**IN_FRONT, "PUBLIC_BASE_URL": function.url})
+    project.env |= {
+        "EXISTS": "1",
+        "SERVICE_URL": "http://127.0.0.1:1",
+        "INGRESS": "internal-and-cloud-load-balancing",
+    }
+    done = project.run("deploy", *successor)
+    (call,) = [call for call in project.calls if "deploy" in call]
+    expected = CLOSED if successor else "--ingress-settings=internal-and-gclb"
+    assert expected in call
+    assert "ok      delete" in done.stdout
+
+
+def test_a_closed_address_with_none_in_front_is_not_deployed_to(project: Project) -> None:
+    project.env |= {"EXISTS": "1", "SERVICE_URL": "https://x.run.app", "INGRESS": "internal"}
+    done = project.run("deploy")
+    assert done.returncode == 2
+    assert "https://x.run.app is closed (internal): set PUBLIC_BASE_URL" in done.stderr
+    assert not any("deploy" in call for call in project.calls)
+
+
 # deploy
 
 
@@ -657,8 +758,9 @@ def test_what_would_not_start_is_named_before_anything_is_built(
     assert "Nothing was deployed" in done.stderr
 
 
-@pytest.mark.parametrize("command", ["deploy", "setup-bucket"])
+@pytest.mark.parametrize("command", ["deploy", "setup-bucket", "setup-cdn"])
 def test_a_dry_run_calls_nothing_and_needs_nothing(project: Project, command: str) -> None:
+    project.set(**IN_FRONT)
     project.path = os.pathsep.join(
         part for part in project.path.split(os.pathsep) if not (Path(part) / "gcloud").exists()
     )
@@ -760,14 +862,15 @@ def commands_that_are_advised() -> list[list[str]]:
 
 @pytest.mark.slow
 def test_gcloud_understands_every_command_of_the_scripts(project: Project, tmp_path: Path) -> None:
-    project.set(**SETTINGS, RATE_LIMIT_STORAGE_URI="secret:limits", STORE_URL="https://x.example")
+    project.set(**IN_FRONT, RATE_LIMIT_STORAGE_URI="secret:limits", STORE_URL="https://x.example")
     commands = [
         *printed(project.run("setup-bucket", "--dry-run").stdout),
+        *printed(project.run("setup-cdn", "--dry-run").stdout),
         *printed(project.run("deploy", "--dry-run").stdout),
         *printed(project.run("deploy", "--dry-run", "--cloud-run").stdout),
     ]
     advised = commands_that_are_advised()
-    assert len(commands) >= 15
+    assert len(commands) >= 35
     assert len(advised) >= 14
     assert refused([*(["gcloud", *c] for c in commands), *advised], tmp_path) == []
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import struct
+import subprocess
+import sys
 import time
 import zlib
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pictures
@@ -21,7 +24,7 @@ from errors import (
     UnsupportedFormat,
     UnusableImage,
 )
-from image_ops import read_header, render
+from image_ops import HERE, read_header, render
 from imaging.decoding import open_picture
 from imaging.geometry import Fit
 from imaging.headers import MAX_SCANS
@@ -30,6 +33,7 @@ from platforms import card_canvas, picture_canvas
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+ROOT = Path(__file__).parents[1]
 SETTINGS = ImageSettings()
 CANVASES = (picture_canvas("email", None, max_side_px=1200), card_canvas(None))
 SMALL = (picture_canvas("email", None, max_side_px=64),)
@@ -173,6 +177,27 @@ def test_a_container_that_lies_gets_the_memory_that_it_promised() -> None:
     """56 megapixels that say they are 64 x 64 px; libavif would scale them down afterwards."""
     with pytest.raises(UnusableImage):
         share(pictures.lying_avif((64, 64), (8000, 7000)))
+
+
+def test_the_decoders_of_contained_formats_are_never_even_loaded_here(tmp_path: Path) -> None:
+    """All but GIF's, which Pillow loads when it first writes a JPEG."""
+    for name in ("PNG", "JPEG", "GIF", "WEBP", "AVIF", "HEIC"):
+        (tmp_path / name).write_bytes(FILES[name]())
+    program = (
+        "import sys; from pathlib import Path; sys.path.append(sys.argv[1])\n"
+        "from config import ImageSettings\n"
+        "from image_ops import read_header, render\n"
+        "from platforms import card_canvas\n"
+        "for path in Path(sys.argv[2]).iterdir():\n"
+        "    data, settings = path.read_bytes(), ImageSettings()\n"
+        "    render(data, read_header(data, settings), [card_canvas(None)], settings)\n"
+        "print(*(name for name in sys.modules if name.endswith('ImagePlugin') or 'heif' in name))\n"
+    )
+    command = [sys.executable, "-P", "-c", program, str(ROOT), str(tmp_path)]
+    loaded = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    assert "PIL.JpegImagePlugin" in loaded
+    assert [name for name in loaded if "WebP" in name or "Avif" in name or "heif" in name] == []
+    assert {"JPEG", "PNG"} == HERE
 
 
 # --- accepted, though it looks odd

@@ -23,7 +23,7 @@ CLIENT = (ROOT / "web" / "share-image.js").read_text("utf-8")
 COVERED_BY_OTHER = {
     *("bad_request", "malformed_form", "missing_boundary", "unusable_image", "internal_error"),
     *("not_found", "gone", "method_not_allowed", "missing_token", "wrong_token"),
-    "range_not_satisfiable",
+    *("range_not_satisfiable", "precondition_failed"),
     "invalid_fields",
 }
 COVERED_BY_UNAVAILABLE = {"busy", "storage_unavailable"}

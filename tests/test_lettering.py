@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import io
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pictures
 import pytest
 from jpeg_segments import assert_only_pixels
+from keys import uuid7
 from PIL import Image, ImageChops, ImageFont
 
 from config import ImageSettings
+from glyphs import BUNDLED_FONTS, lacking
 from image_ops import read_header, render
 from imaging.geometry import Canvas, Fit
-from imaging.lettering import BUNDLED_FONT
 from platforms import card_canvas, picture_canvas
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from conftest import MakeClient
 
     from imaging.geometry import Size
 
@@ -179,7 +182,7 @@ def test_another_font_can_be_set(tmp_path: Path) -> None:
     data = pictures.photo_jpeg((800, 600))
     bundled, own = (
         shown(data, ImageSettings(watermark_text="Perkie Prints", watermark_font=path))
-        for path in (BUNDLED_FONT, font)
+        for path in (BUNDLED_FONTS[0], font)
     )
     assert bundled == shown(data, MARKED)
     assert own not in (bundled, shown(data, PLAIN))
@@ -204,6 +207,49 @@ def test_a_jpeg_keeps_its_colours_under_the_watermark() -> None:
         assert abs(color[1] - color[2]) < 40
 
 
-def test_the_font_comes_with_its_licence() -> None:
-    licence = (BUNDLED_FONT.parent / "OFL.txt").read_text()
+@pytest.mark.parametrize("text", ["Лапы и хвосты", "Πατούσες", "Ґава ₴"])
+def test_letters_that_the_first_font_lacks_are_drawn_with_the_second(text: str) -> None:
+    settings = [
+        ImageSettings(watermark_text=text, watermark_font=f) for f in (None, *BUNDLED_FONTS)
+    ]
+    data = png(GROUNDS["grey 128"])
+    chosen, script, round_letters = (shown(data, one) for one in settings)
+    assert chosen == round_letters != script
+
+
+@pytest.mark.parametrize("font", [*BUNDLED_FONTS, "carried"])
+def test_the_characters_of_a_font_are_those_that_freetype_draws(
+    font: Path | str, tmp_path: Path
+) -> None:
+    """Everything else is drawn as the glyph of U+10FFFF, which no font has."""
+    file = font if isinstance(font, Path) else tmp_path / "carried.ttf"
+    if file != font:
+        carried = ImageFont.load_default(10)
+        assert isinstance(carried, ImageFont.FreeTypeFont)
+        file.write_bytes(carried.font_bytes)
+    face = ImageFont.truetype(file, 40, layout_engine=ImageFont.Layout.BASIC)
+    nothing = bytes(face.getmask("\U0010ffff"))
+    text = "".join(filter(str.isprintable, map(chr, [*range(33, 0x530), *range(0x1F300, 0x1F340)])))
+    expected = [c for c in text if not c.isspace() and bytes(face.getmask(c)) == nothing]
+    assert len(expected) > 60
+    assert lacking(text, file) == "".join(expected)
+
+
+def test_the_fonts_come_with_their_licence() -> None:
+    licence = (BUNDLED_FONTS[0].parent / "OFL.txt").read_text()
     assert "SIL OPEN FONT LICENSE Version 1.1" in licence
+    assert all(f"{font.name}: Copyright" in licence for font in BUNDLED_FONTS)
+
+
+def test_a_store_name_that_no_font_draws_is_a_warning_and_a_card_without_it(
+    make_client: MakeClient, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = f"/s/{uuid7(age_s=90_000)}/card.jpg"
+    cards = []
+    for name in ("漢字", "", "Лапы"):
+        cards.append(make_client(STORE_NAME=name).get(path).data)
+        lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+        said = [line.get("characters") for line in lines if line["severity"] == "WARNING"]
+        assert ("漢字" in said) == (name == "漢字")
+    unnamed, without, named = cards
+    assert unnamed == without != named

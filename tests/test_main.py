@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import time
 import uuid
 from typing import TYPE_CHECKING, Any
@@ -100,6 +101,32 @@ def test_every_share_has_a_card_of_1200_by_630(client: FlaskClient, photo: bytes
         card = client.get(f"/s/{share['share_id']}/card.jpg")
         with Image.open(io.BytesIO(card.data)) as opened:
             assert opened.size == (1200, 630)
+
+
+@pytest.mark.parametrize("rendition", [".jpg", "/card.jpg", ""])
+def test_what_was_seen_is_served_from_memory_unless_that_is_off(
+    make_client: MakeClient, photo: bytes, tmp_path: Path, rendition: str
+) -> None:
+    for cache_mb, after in (("1", 200), ("0", 404)):
+        client = make_client(CACHE_MB=cache_mb)
+        share = post(client, photo, platform="email").get_json()
+        path = f"/s/{share['share_id']}{rendition}"
+        seen = client.get(path)
+        shutil.rmtree(tmp_path / "shares")
+        again = client.get(path)
+        assert (seen.status_code, again.status_code) == (200, after)
+        assert after == 404 or again.data == seen.data
+
+
+def test_a_share_that_was_seen_is_gone_at_once_when_it_is_taken_back(
+    client: FlaskClient, photo: bytes
+) -> None:
+    share = post(client, photo, platform="email").get_json()
+    paths = [f"/s/{share['share_id']}{rendition}" for rendition in (".jpg", "/card.jpg", "")]
+    assert {client.get(path).status_code for path in paths} == {200}
+    token = {"Authorization": f"Bearer {share['delete_token']}"}
+    assert client.delete(f"{SHARE}/{share['share_id']}", headers=token).status_code == 204
+    assert {client.get(path).status_code for path in paths} == {410}
 
 
 @pytest.mark.parametrize("name", ["heic", "avif", "webp", "cutout_png", "gif", "mpo"])

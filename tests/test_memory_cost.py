@@ -28,6 +28,25 @@ PHOTO = Case(
 )
 
 
+# What broke the promise before it was searched for.
+KNOWN = {
+    "wide, covered": replace(PHOTO, size=(25_000, 2000), platform="instagram_story", fit="cover"),
+    "wide and turned": replace(PHOTO, size=(62_000, 800), platform="x", fit="cover"),
+    "many coefficients": replace(PHOTO, size=(5000, 4000), variant=25, platform="facebook"),
+    "a small visible part": replace(PHOTO, kind="PNG", size=(5000, 5000), variant=13, visible=600),
+    "of one bit": replace(PHOTO, kind="PNG", size=(7000, 7000), variant=0, visible=600),
+    "of a palette": replace(PHOTO, kind="PNG", size=(7000, 7000), variant=10, visible=600),
+}
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_a_picture_that_once_took_more_keeps_the_promise(name: str) -> None:
+    with Zygote() as zygote:
+        measured = zygote.measure(KNOWN[name])
+    assert measured.outcome == "rendered"
+    assert measured.peak <= measured.promise, measured
+
+
 def test_no_picture_takes_more_than_it_promises() -> None:
     """A search that goes where the promise is closest; the program in memory_search goes on."""
     found = list(search(60, seed=7))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import re
 import time
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 from uuid import UUID
@@ -19,6 +21,8 @@ from test_main import SHARE, post
 from share_keys import share_id_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from conftest import MakeClient
     from flask.testing import FlaskClient
 
@@ -34,7 +38,10 @@ STORE = {
 
 @dataclass
 class Page(HTMLParser):
-    """A page as a crawler sees it: the metas, the links of the head, everything that opens."""
+    """A page as a crawler sees it: the metas, the links of the head, everything that opens.
+
+    words: what stands between two tags, each by itself.
+    """
 
     html: str
     metas: dict[str, str] = field(default_factory=dict)
@@ -42,6 +49,8 @@ class Page(HTMLParser):
     hrefs: list[str] = field(default_factory=list)
     images: list[dict[str, str | None]] = field(default_factory=list)
     tags: list[str] = field(default_factory=list)
+    words: set[str] = field(default_factory=set)
+    html_lang: str | None = None
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -60,6 +69,11 @@ class Page(HTMLParser):
             self.hrefs.append(values.get("href") or "")
         elif tag == "img":
             self.images.append(values)
+        elif tag == "html":
+            self.html_lang = values.get("lang")
+
+    def handle_data(self, data: str) -> None:
+        self.words.add(data.strip())
 
 
 @pytest.fixture
@@ -222,6 +236,52 @@ def test_a_page_needs_no_script_and_may_run_none(shop: FlaskClient, photo: bytes
     assert answer.headers["Referrer-Policy"] == "strict-origin-when-cross-origin"
     assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
     assert answer.headers["X-Robots-Tag"] == "noindex"
+
+
+@pytest.mark.parametrize("path", [".jpg", "/card.jpg"])
+def test_search_engines_list_no_picture(shop: FlaskClient, photo: bytes, path: str) -> None:
+    address = f"/s/{share(shop, photo)['share_id']}{path}"
+    answers = [
+        shop.get(address),
+        shop.head(address),
+        shop.get(address, headers={"Range": "bytes=0-9"}),
+    ]
+    answers.append(shop.get(f"/s/{uuid7(age_s=90_000)}/card.jpg"))
+    assert {answer.headers["X-Robots-Tag"] for answer in answers} == {"noindex"}
+
+
+class TestCompressed:
+    PLAIN: Mapping[str, str] = MappingProxyType({})
+    ZIPPED: Mapping[str, str] = MappingProxyType({"Accept-Encoding": "gzip, br"})
+
+    def test_every_page_is_gzipped_for_who_accepts_that(
+        self, shop: FlaskClient, photo: bytes
+    ) -> None:
+        living = f"/s/{share(shop, photo)['share_id']}"
+        for path in (living, f"/s/{uuid7(age_s=90_000)}", f"/s/{uuid7()}"):
+            plain, zipped = (
+                shop.get(path, headers={**BROWSER, **e}) for e in (self.PLAIN, self.ZIPPED)
+            )
+            assert "Content-Encoding" not in plain.headers
+            assert zipped.headers["Content-Encoding"] == "gzip"
+            assert gzip.decompress(zipped.data) == plain.data
+            assert zipped.content_length == len(zipped.data) < len(plain.data) / 2
+            assert "Accept-Encoding" in plain.vary
+            assert "Accept-Encoding" in zipped.vary
+
+    def test_who_has_a_page_is_told_that_it_has_not_changed(
+        self, shop: FlaskClient, photo: bytes
+    ) -> None:
+        path = f"/s/{share(shop, photo)['share_id']}"
+        etags = set()
+        for headers in (self.PLAIN, self.ZIPPED):
+            etag = shop.get(path, headers=headers).headers["ETag"]
+            again = shop.get(path, headers={**headers, "If-None-Match": etag})
+            assert (again.status_code, again.data, again.headers["ETag"]) == (304, b"", etag)
+            assert "Accept-Encoding" in again.vary
+            etags.add(etag)
+        assert len(etags) == 2
+        assert shop.get(path + "?via=x").headers["ETag"] not in etags
 
 
 @pytest.mark.parametrize("field_name", ["platform", "effect_type"])

@@ -4,6 +4,7 @@ import hashlib
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pictures
@@ -131,6 +132,26 @@ def test_a_key_that_came_with_another_form_is_refused_and_changes_nothing(
             create(shares, other, key)
         assert caught.value.problems[0].loc == ("header", "Idempotency-Key")
     assert shares.read(share_id_of(key), PICTURE) == before
+
+
+def test_a_form_without_newer_fields_is_stored_and_known_as_before_they_existed(
+    shares: Shares, photo: bytes
+) -> None:
+    key = mint_key()
+    share = create(shares, form(photo), key)
+    metadata = shares.stat(share.share_id, PICTURE).metadata
+    assert not {"lang", "alt"} & set(metadata)
+    fields = b"email\0ink\0\0" + hashlib.sha256(photo).digest()
+    assert metadata["fingerprint"] == hashlib.sha256(fields).hexdigest()
+    assert shares.find(share.share_id) == share
+    assert (share.lang, share.alt) == ("", "")
+
+
+def test_language_and_description_are_kept_with_the_share(shares: Shares, photo: bytes) -> None:
+    sent = replace(form(photo), lang="de-CH", alt="Ein Kätzchen, schläft")
+    share = create(shares, sent, mint_key())
+    assert (share.lang, share.alt) == (sent.lang, sent.alt)
+    assert shares.find(share.share_id) == share
 
 
 def test_an_id_is_read_only_while_it_may_live(shares: Shares) -> None:

@@ -1,6 +1,7 @@
-"""Storage: one contract for both backends, then what each owes alone, over real files and sockets.
+"""Storage: one contract for both backends and the cache, then what each backend owes alone.
 
-The bucket is one of fake-gcs-server; faults come from faulty_gcs.py, between client and emulator.
+Over real files and sockets: the bucket is one of fake-gcs-server; faults come from faulty_gcs.py,
+between client and emulator.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ from config import load_settings
 from errors import ObjectDeleted, ObjectExists, ObjectNotFound, StorageUnavailable
 from storage import (
     BucketStorage,
+    CachedStorage,
     LocalStorage,
     Storage,
     StoredObject,
@@ -92,10 +94,14 @@ def folder(tmp_path: Path) -> LocalStorage:
     return LocalStorage(tmp_path / "shares")
 
 
-@pytest.fixture(params=["local", pytest.param("gcs", marks=pytest.mark.slow)])
+@pytest.fixture
+def cached(folder: LocalStorage) -> CachedStorage:
+    return CachedStorage(folder, max_bytes=10_000_000, max_age_s=lambda _name: 300.0)
+
+
+@pytest.fixture(params=["folder", "cached", pytest.param("bucket", marks=pytest.mark.slow)])
 def either(request: pytest.FixtureRequest) -> Storage:
-    backend = "folder" if request.param == "local" else "bucket"
-    return cast("Storage", request.getfixturevalue(backend))
+    return cast("Storage", request.getfixturevalue(request.param))
 
 
 def put(
@@ -118,7 +124,7 @@ def in_threads(count: int, call: Callable[[int], object]) -> list[object]:
 
 
 class TestContract:
-    """What both backends promise."""
+    """What both backends promise, and the cache in front of one."""
 
     def test_put_describes_the_object_it_made(self, either: Storage) -> None:
         stored = put(either)
