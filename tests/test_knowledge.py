@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -93,9 +94,10 @@ def test_the_client_gives_a_key_up_before_the_function_does() -> None:
 
 def test_the_documented_form_has_the_fields_limits_and_defaults_of_the_parsed_one() -> None:
     (form,) = (s["properties"] for s in SCHEMAS.values() if "file" in s.get("properties", {}))
-    assert set(form) == {"file", "platform", "effect_type", "fit"}
+    assert set(form) == {field.name for field in dataclasses.fields(forms.Form)}
     assert form["platform"]["maxLength"] == form["effect_type"]["maxLength"]
     assert form["platform"]["maxLength"] == forms.FIELD_MAX_CHARS
+    assert form["alt"]["maxLength"] == forms.ALT_MAX_CHARS
     assert form["effect_type"]["default"] == forms.DEFAULT_EFFECT_TYPE
     assert f"`effect_type` (`{forms.DEFAULT_EFFECT_TYPE}`)" in README
     assert form["fit"]["enum"] == ["", *Fit]
@@ -133,11 +135,13 @@ def pairs(statuses: str, codes: list[str]) -> list[tuple[str, str]]:
 
 # Settings
 
+PAGE_TEXTS = "texts of `PAGE_LANGUAGE` or `lang`"
+
 
 def test_readme_tells_the_default_of_every_setting_that_has_one() -> None:
     table = rows("Settings")
     told = {
-        name.strip("`"): cells[0].strip("`")
+        name.strip("`"): re.sub("^`([^`]*)`$", r"\1", cells[0])
         for names, cells in table.items()
         for name in names.split(", ")
     }
@@ -149,6 +153,8 @@ def test_readme_tells_the_default_of_every_setting_that_has_one() -> None:
         "PUBLIC_BASE_URL": "the request's host",
         "MEMORY_BUDGET_MB": "the cgroup's limit",
         "MAX_MEGAPIXELS": "none",
+        "ACCENT_COLOR": "brown",
+        **dict.fromkeys(("CTA_TEXT", "PAGE_TITLE", "PAGE_DESCRIPTION"), PAGE_TEXTS),
     }
     assert {name: told[name] for name in in_words} == in_words
     plain = set(variables) - set(in_words) - {"THREADS"}
