@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from config import Settings
 
 HSTS_MAX_AGE_S = 31_536_000
-GZIP_LEVEL = 4  # of pages, for each visitor: level 9 takes twice the time for 2 % of the bytes
+GZIP_LEVEL = 4  # of a page: level 9 takes 1.6 times as long, and saves 1.5 % of the bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,9 @@ from serving.qr_code import QUIET_MODULES, qr_code
 if TYPE_CHECKING:
     from conftest import MakeClient
 
-URL = "https://share-image-abcdefghij-ew.a.run.app/s/01a20607-dcde-79db-bd8f-fca77fe73146"
+URL = (
+    "https://share-image-abcdefghij-ew.a.run.app/share-image/s/01a20607-dcde-79db-bd8f-fca77fe73146"
+)
 
 
 def modules(svg: str) -> set[tuple[int, int]]:
