@@ -2,16 +2,21 @@
 
 no profile, or one that says sRGB       the numbers stay
 Display P3, Adobe RGB, BT.2020, PQ...   through the profile, embedded or made by color_spaces
-CMYK                                    through its profile, or by the simple formula
+CMYK                                    through its profile, or through press.icc
+
+press.icc is "Chemical proof" by Graeme W. Gill, who released it into the public domain, as libvips
+assumes it, too: its 0.96 MB resampled at 9 levels of each ink, with black points matched to sRGB's.
 """
 
 from __future__ import annotations
 
 import io
 from functools import lru_cache
+from pathlib import Path
 
 from PIL import Image
 
+_PRESS = Path(__file__).with_name("press.icc")
 MAX_PROFILE_BYTES = 4_000_000
 _SPACE_OF_MODE = {"L": b"GRAY", "RGB": b"RGB ", "RGBA": b"RGB ", "CMYK": b"CMYK"}
 _INPUT_CLASSES = {b"scnr", b"mntr", b"prtr", b"spac"}
@@ -41,7 +46,14 @@ def to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 def _plain(picture: Image.Image) -> Image.Image:
-    return picture.convert("RGB") if picture.mode in {"L", "CMYK"} else picture
+    if picture.mode == "CMYK":
+        return _through(picture, _press_profile()) or picture.convert("RGB")
+    return picture.convert("RGB") if picture.mode == "L" else picture
+
+
+@lru_cache(maxsize=1)
+def _press_profile() -> bytes:
+    return _PRESS.read_bytes()
 
 
 def _through(picture: Image.Image, profile: bytes) -> Image.Image | None:
