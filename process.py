@@ -12,6 +12,7 @@ import ctypes
 import gc
 import math
 import os
+import signal
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ _CGROUP_LIMITS = (
     "/sys/fs/cgroup/memory.max",
     "/sys/fs/cgroup/memory/memory.limit_in_bytes",
 )
+_PDEATHSIG = 1  # Linux, prctl.h
 _ARENA_MAX, _MMAP_THRESHOLD, _TRIM_THRESHOLD = -8, -3, -1  # glibc's malloc.h
 
 
@@ -62,6 +64,16 @@ def _statm_bytes(field: int) -> int:
     except OSError:
         return 0
     return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def end_with_parent() -> None:
+    """Have the kernel kill this process when its parent ends.
+
+    Source: prctl(2), PR_SET_PDEATHSIG.
+    """
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if prctl is not None:  # Linux alone has it
+        prctl(_PDEATHSIG, signal.SIGKILL)
 
 
 def begin_imports() -> None:

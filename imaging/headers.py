@@ -4,7 +4,7 @@
     └── JPEG      segments up to the last scan      size, sampling, number of scans
         PNG       chunks                            size, depth, transparency
         GIF       blocks up to the first frame      size of screen and frame, transparency
-        WEBP      RIFF chunks                       size, alpha, number of frames
+        WEBP      the first RIFF chunk              size, alpha
         AVIF      boxes in `meta`                   size of the largest item, sampling, alpha
         HEIC      boxes in `meta`                   size of the largest item, sampling, alpha
 
@@ -376,7 +376,7 @@ def _table_bytes(flags: int) -> int:
 
 
 _CANVASES = 14  # two of libwebp's and a copy, four bytes each, and what it keeps of the frame
-_WEBP_ANIMATED, _WEBP_ALPHA = 0x02, 0x10
+_WEBP_ALPHA = 0x10
 
 
 def _read_webp(data: bytes) -> Header:
@@ -385,8 +385,6 @@ def _read_webp(data: bytes) -> Header:
     if kind == b"VP8X":
         width, height = (int.from_bytes(data[at : at + 3], "little") + 1 for at in (24, 27))
         has_alpha = bool(flags & _WEBP_ALPHA)
-        if flags & _WEBP_ANIMATED and data.count(b"ANMF") > MAX_FRAMES:
-            raise ImageTooComplex(f"more than {MAX_FRAMES} frames")
     elif kind == b"VP8L":
         (bits,) = struct.unpack_from("<I", data, 21)
         width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1

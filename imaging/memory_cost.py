@@ -20,6 +20,10 @@ DRAWN_BYTES = 24  # for a pixel of a canvas, with the part that it shows on its 
 JPEG_DRAWN_BYTES = 16  # a JPEG is decoded to hardly more than what is shown
 PLANES_BYTES = 3  # luma and chroma of a JPEG are shrunk by themselves
 LEAST_BYTES = 10_000_000
+# Of a process of its own: its address space is limited, which the stacks of threads reserve, 8 MiB
+# each. A container that lies may use it.
+CHILD_BYTES = 40_000_000
+CONTAINED = {"GIF", "WEBP", "AVIF", "HEIC"}
 
 
 def decode_bytes(header: Header, canvases: Sequence[Canvas]) -> int:
@@ -34,7 +38,8 @@ def decode_bytes(header: Header, canvases: Sequence[Canvas]) -> int:
     drawn = max(sum(area(place.canvas) for place in frames) for frames in ways)
     stored, of_pixel = header.pixels, header.pixel_bytes + header.decoder_bytes
     if header.format != "JPEG":
-        return round(stored * of_pixel) + DRAWN_BYTES * drawn + LEAST_BYTES
+        child = CHILD_BYTES if header.format in CONTAINED else 0
+        return round(stored * of_pixel) + DRAWN_BYTES * drawn + LEAST_BYTES + child
     if header.scalable:
         stored //= jpeg_scale(header.size, upright(largest_scaled(ways[0]), turn or 1)) ** 2
     coefficients = COEFFICIENT_BYTES * header.coefficients * header.pixels

@@ -35,8 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ANSWER_MAX_BYTES = 16_000_000
-# Address space that is not memory: the stacks of a few threads, 8 MiB each, and of Python's.
-STACKS_BYTES, PYTHON_STACK_BYTES = 40_000_000, 1 << 20
+PYTHON_STACK_BYTES = 1 << 20  # of a thread; the kernel's 8 MiB would count as memory in use
 REASON_CHARS = 500
 MAX_DESCRIPTORS = 32
 
@@ -219,6 +218,7 @@ def _watch(
 def _work(end: socket.socket, function: Callable[[bytes, bytes], bytes], cpu_s: int) -> NoReturn:
     status = 1
     try:
+        process.end_with_parent()
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # decoders complain there
         with end.makefile("rb") as arriving:
             memory_bytes, *lengths = _LENGTHS.unpack(arriving.read(_LENGTHS.size))
@@ -244,6 +244,6 @@ def confine(memory_bytes: int, cpu_s: int) -> None:
     }
     have_bytes = process.address_space_bytes()
     if have_bytes:
-        limits[resource.RLIMIT_AS] = (have_bytes + memory_bytes + STACKS_BYTES,) * 2
+        limits[resource.RLIMIT_AS] = (have_bytes + memory_bytes,) * 2
     for limit, bounds in limits.items():
         resource.setrlimit(limit, bounds)

@@ -80,7 +80,7 @@ def warn_of_memory_limits(log: Log, settings: ImageSettings, budget_bytes: int) 
     canvases = (picture_canvas("", None, max_side_px=settings.max_side_px), card_canvas(None))
     limits = megapixel_limits(settings, canvases, budget_bytes)
     if limits:
-        message = "memory allows fewer megapixels than MAX_MEGAPIXELS"
+        message = "memory cannot hold pictures that the settings allow"
         names = "MEMORY_BUDGET_MB or the instance's memory, MAX_MEGAPIXELS, INPUT_FORMATS"
         log.write("WARNING", message, {"megapixels": limits, "settings": names})
 

@@ -23,7 +23,6 @@ from imaging.headers import (
     MAX_BLOCKS,
     MAX_BOXES,
     MAX_CHUNKS,
-    MAX_FRAMES,
     MAX_JUNK_BYTES,
     MAX_PROPERTIES,
     MAX_SCANS,
@@ -215,10 +214,6 @@ def chunks(count: int) -> bytes:
     return PNG[:33] + pictures.png_chunk(b"tEXt", b"") * (count - PNG.count(b"IDAT") - 2) + PNG[33:]
 
 
-def frames(count: int) -> bytes:
-    return pictures.animated_webp(SIZE, 2) + b"ANMF" * (count - 2)
-
-
 def blocks(count: int) -> bytes:
     return GIF_SCREEN + b"!\xfe" + b"\1a" * (count - 3) + b"\0" + GIF_FRAME + b";"
 
@@ -229,7 +224,6 @@ LIMITS: dict[str, tuple[Callable[[int], bytes], int, type[UnusableImage]]] = {
     "junk": (lambda count: PHOTO[:20] + bytes(count) + PHOTO[20:], MAX_JUNK_BYTES, CorruptImage),
     "chunks": (chunks, MAX_CHUNKS, ImageTooComplex),
     "blocks": (blocks, MAX_BLOCKS, ImageTooComplex),
-    "frames": (frames, MAX_FRAMES, ImageTooComplex),
     "boxes": (boxes, MAX_BOXES, CorruptImage),
     "sizes": (sizes, MAX_PROPERTIES, ImageTooComplex),
 }

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, parse_qsl, urlsplit
 import pytest
 from flask import Request
 from keys import uuid7
-from test_main import post
+from posting import post
 from test_pages import BROWSER, HOSTILE, STORE, Page, page_of, share
 from werkzeug.test import create_environ
 
