@@ -222,7 +222,8 @@ def _frame_cutout(size: Size, canvas: Size, cutout: Cutout) -> Frame:
         _anchored(canvas[n] - box[n + 2] + box[n], cutout.touches[n], cutout.touches[n + 2])
         for n in (0, 1)
     )
-    crop = _with_shadow(box, rescaled(cutout.faint, size, scaled), (x, y), canvas)
+    faint = within(rescaled(cutout.faint, size, scaled), scaled)
+    crop = _with_shadow(box, faint, (x, y), canvas)
     whole = _placed(size, canvas, scaled, crop, (x + crop[0] - box[0], y + crop[1] - box[1]))
     return replace(whole, seen=(x, y, x + box[2] - box[0], y + box[3] - box[1]))
 
