@@ -323,16 +323,18 @@ class Fork:
         """Return the exit status; None if it did not end in time."""
         ends = time.monotonic() + timeout_s
         status = None
-        while time.monotonic() < ends:
-            pid, code = os.waitpid(self._pid, os.WNOHANG)
-            if pid:
-                status = os.waitstatus_to_exitcode(code)
-                break
-            time.sleep(0.02)
-        with suppress(ProcessLookupError):
-            os.killpg(self._pid, signal.SIGKILL)
-        if status is None:
-            os.waitpid(self._pid, 0)
+        try:
+            while status is None and time.monotonic() < ends:
+                pid, code = os.waitpid(self._pid, os.WNOHANG)
+                if pid:
+                    status = os.waitstatus_to_exitcode(code)
+                else:
+                    time.sleep(0.02)
+        finally:  # also where the run is interrupted
+            with suppress(ProcessLookupError):
+                os.killpg(self._pid, signal.SIGKILL)
+            if status is None:
+                os.waitpid(self._pid, 0)
         return status
 
 

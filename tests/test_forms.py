@@ -136,6 +136,11 @@ def test_no_body_takes_more_memory_than_the_largest_that_is_read(
     assert body_bytes(chunked, max_upload_bytes=MAX_UPLOAD_BYTES) == 40_128_000
 
 
+def test_no_file_is_shown_by_what_holds_it() -> None:
+    assert "secret" not in repr(parsed(b"secret", platform="email"))
+    assert "secret" not in repr(forms._Part(name="file", data=b"secret"))  # noqa: SLF001
+
+
 # --- limits, each reached but not passed
 
 

@@ -516,3 +516,11 @@ def test_no_mutation_escapes_the_error_tree(*, in_full: bool) -> None:
 
 def test_every_format_is_mutated() -> None:
     assert {read_header(data, SETTINGS).format for data in FILES[: len(TRUTH)]} == set(FORMATS)
+
+
+@pytest.mark.parametrize(("entries", "is_kept"), [(1, True), (3, True), (4, False), (0, False)])
+def test_a_palette_s_transparency_has_at_most_one_entry_a_colour(
+    entries: int, *, is_kept: bool
+) -> None:
+    data = of_png(ihdr(3), (b"PLTE", bytes(9)), (b"tRNS", bytes(entries)), IDAT, IEND)
+    assert ("transparency" in open_picture(data, read_header(data, SETTINGS)).info) == is_kept

@@ -178,3 +178,9 @@ def test_a_jpeg_with_anything_else_is_not_let_out(name: str, changed: bytes) -> 
     Rendition(data=OURS, size=SIZE)
     with pytest.raises(ShareImageError):
         Rendition(data=changed, size=SIZE)
+
+
+def test_a_picture_that_fits_to_the_byte_is_not_encoded_again() -> None:
+    assert encode(pictures.scene(SIZE), max_bytes=len(OURS), full_chroma=False) == OURS
+    full = encode(pictures.scene(SIZE), max_bytes=1_000_000, full_chroma=True)
+    assert encode(pictures.scene(SIZE), max_bytes=len(full), full_chroma=True) == full

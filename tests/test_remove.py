@@ -123,6 +123,7 @@ def test_where_there_is_nothing_to_remove_it_fails(
     assert removed.stdout == ""
 
 
+@pytest.mark.slow
 def test_without_deploy_env_the_environment_says_where(
     server: FunctionServer, photo: bytes
 ) -> None:
@@ -136,6 +137,7 @@ def test_without_deploy_env_the_environment_says_where(
     assert remove(folder, share_id).returncode == 1
 
 
+@pytest.mark.slow
 def test_what_is_no_share_id_is_named_and_the_others_are_removed(
     server: FunctionServer, photo: bytes
 ) -> None:

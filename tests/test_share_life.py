@@ -189,7 +189,7 @@ def test_in_a_folder_every_life_is_the_model_s(tmp_path: Path, *, in_full: bool)
             folder = tmp_path / str(next(numbers))
             super().__init__(LocalStorage(folder), lambda: kept_in(folder))
 
-    run_state_machine_as_test(InFolder, settings=_settings(500 if in_full else 40))
+    run_state_machine_as_test(InFolder, settings=_settings(500 if in_full else 20))
 
 
 @pytest.mark.slow
