@@ -16,7 +16,7 @@ import hashlib
 import math
 import time
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from shares import Share
     from storage import StoredObject
 
+KEPT_PAGES = 500  # of some 10 kB
 MAX_HOURS = 48  # beyond that, the time left is told in days
 
 
@@ -80,6 +81,8 @@ class Pages:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._looks = Looks(settings)
+        # Drawing a page takes longer than all else of a view.
+        self._share_html = lru_cache(KEPT_PAGES)(self._render_share)
 
     def intents(self, base_url: str, share: Share) -> dict[str, str]:
         """Return the links that share a share's page on each network."""
@@ -93,10 +96,21 @@ class Pages:
         Raises: PreconditionFailed.
         """
         words = self._words(share.lang)
+        ends_text = _ends_text(words, share.expires_at - time.time())
+        via = _visited_from(request) or share.platform
+        html = self._share_html(share, base_url, via, _above(request), ends_text)
+        response = self._response(html, words)
+        response.set_etag(hashlib.sha256(response.get_data()).hexdigest()[:32])
+        return conditional(zipped(response, request), request)
+
+    def _render_share(
+        self, share: Share, base_url: str, via: str, above: str, ends_text: str
+    ) -> str:
+        words = self._words(share.lang)
         links = share_links(base_url, share.share_id)
-        response = self._page(
+        return self._html(
             "share.html",
-            request,
+            above,
             words,
             self._card(base_url, share.share_id),
             alt=share.alt or words["title"],
@@ -108,16 +122,14 @@ class Pages:
             links=self.intents(base_url, share),
             labels=_labels(words),
             ends_at=datetime.fromtimestamp(share.expires_at, UTC).isoformat(),
-            ends_text=_ends_text(words, share.expires_at - time.time()),
+            ends_text=ends_text,
             shop_url=self._shop_url(
-                utm_source=_visited_from(request) or share.platform,
+                utm_source=via,
                 utm_medium="social_share",
                 utm_campaign=share.effect_type,
                 utm_content=str(share.share_id),
             ),
         )
-        response.set_etag(hashlib.sha256(response.get_data()).hexdigest()[:32])
-        return conditional(zipped(response, request), request)
 
     def ended(self, request: Request, base_url: str, share_id: UUID) -> Response:
         """Return the page of an expired share, for visitors who come late."""
@@ -179,10 +191,19 @@ class Pages:
         card: Mapping[str, Any],
         **values: object,
     ) -> Response:
-        settings, looks = self._settings, self._looks
-        above = "../" * (request.path.count("/") - 1)  # the page may be below any prefix
-        html = self._templates.get_template(template).render(
-            looks=looks,
+        return self._response(self._html(template, _above(request), words, card, **values), words)
+
+    def _html(
+        self,
+        template: str,
+        above: str,
+        words: Mapping[str, str],
+        card: Mapping[str, Any],
+        **values: object,
+    ) -> str:
+        settings = self._settings
+        return self._templates.get_template(template).render(
+            looks=self._looks,
             words=words,
             store_name=settings.store_name,
             contact_url=settings.contact_url,
@@ -190,8 +211,10 @@ class Pages:
             **card,
             **values,
         )
+
+    def _response(self, html: str, words: Mapping[str, str]) -> Response:
         response = Response(html, content_type="text/html; charset=utf-8")
-        response.headers["Content-Security-Policy"] = looks.content_security_policy
+        response.headers["Content-Security-Policy"] = self._looks.content_security_policy
         response.headers["Content-Language"] = words["lang"]
         response.headers["Referrer-Policy"] = "strict-origin-when-cross-origin"
         response.headers["X-Robots-Tag"] = "noindex"
@@ -235,6 +258,11 @@ class Pages:
         return Environment(
             loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined
         )
+
+
+def _above(request: Request) -> str:
+    """Return the way from a page to the root, which may be below any prefix."""
+    return "../" * (request.path.count("/") - 1)
 
 
 def _visited_from(request: Request) -> str | None:

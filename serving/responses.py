@@ -14,6 +14,7 @@ from __future__ import annotations
 import gzip
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 HSTS_MAX_AGE_S = 31_536_000
 GZIP_LEVEL = 4  # of a page: level 9 takes 1.6 times as long, and saves 1.5 % of the bytes
+KEPT_ZIPPED = 500  # pages of some 10 kB, and what they become
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,11 +146,16 @@ def zipped(response: Response, request: Request) -> Response:
     """Return an answer gzipped where that is accepted, under an ETag of its own if it has one."""
     response.vary.add("Accept-Encoding")
     if accepts_gzip(request):
-        response.set_data(gzip.compress(response.get_data(), GZIP_LEVEL, mtime=0))
+        response.set_data(_gzipped(response.get_data()))
         response.content_encoding = "gzip"
         if etag := response.get_etag()[0]:
             response.set_etag(f"{etag}-gzip")
     return response
+
+
+@lru_cache(KEPT_ZIPPED)
+def _gzipped(data: bytes) -> bytes:
+    return gzip.compress(data, GZIP_LEVEL, mtime=0)
 
 
 def _then_discard(body: bytes, environ: WSGIEnvironment) -> Iterator[bytes]:
