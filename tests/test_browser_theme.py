@@ -264,7 +264,11 @@ def test_attributes_are_live_and_the_same_as_properties(page: Page, storefront: 
     assert page.evaluate(f"{ELEMENT}.getAttribute('effect-type')") == "pop"
     page.evaluate(f"{ELEMENT}.removeAttribute('fit')")
     share(page)
-    assert storefront.posts[1].fields == {"platform": "pinterest", "effect_type": "pop"}
+    assert storefront.posts[1].fields == {
+        "platform": "pinterest",
+        "effect_type": "pop",
+        "lang": "en",  # of the page
+    }
 
 
 def test_properties_that_were_set_before_the_script_came_count(

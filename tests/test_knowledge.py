@@ -52,7 +52,7 @@ def rows(heading: str) -> dict[str, list[str]]:
         ("openapi.json", f"at most {share_keys.MAX_AGE_S} seconds old"),
         ("openapi.json", f"caches may keep them for {links.CACHE_MAX_AGE_S} s at most"),
         ("openapi.json", f"At most {links.CACHE_MAX_AGE_S} s, and never longer"),
-        ("SECURITY.md", f"caches keep it {links.CACHE_MAX_AGE_S} s at most"),
+        ("SECURITY.md", f"included, keep it {links.CACHE_MAX_AGE_S} s at most"),
         ("docs/operations.md", f"pages: {links.CACHE_MAX_AGE_S} s at most"),
         ("docs/operations.md", f"may still show them, {links.CACHE_MAX_AGE_S} s at most"),
         ("README.md", f"{CARD_SIZE[0]}x{CARD_SIZE[1]} card for link previews, at most 300 kB"),
