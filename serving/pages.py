@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from shares import Share
     from storage import StoredObject
 
-KEPT_PAGES = 500  # of some 10 kB
+KEPT_PAGES = 200  # of some 10 kB
 MAX_HOURS = 48  # beyond that, the time left is told in days
 
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 HSTS_MAX_AGE_S = 31_536_000
 GZIP_LEVEL = 4  # of a page: level 9 takes 1.6 times as long, and saves 1.5 % of the bytes
-KEPT_ZIPPED = 500  # pages of some 10 kB, and what they become
+KEPT_ZIPPED = 200  # pages of some 10 kB, and what they become
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

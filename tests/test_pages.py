@@ -209,6 +209,23 @@ def test_a_visitor_is_led_to_the_shop_with_the_share_named(shop: FlaskClient, ph
     }
 
 
+def test_a_page_that_was_drawn_for_one_visitor_is_not_shown_to_another(
+    shop: FlaskClient, photo: bytes
+) -> None:
+    first, second = share(shop, photo), share(shop, photo, platform="pinterest")
+    seen = set()
+    for _ in range(2):  # drawn, then kept
+        for shared, own in ((first, "email"), (second, "pinterest")):
+            for query, source in (("", own), ("?via=x", "x"), ("?via=facebook", "facebook")):
+                html = shop.get(f"/s/{shared['share_id']}{query}").text
+                to_shop = next(h for h in Page(html).hrefs if "//shop.example" in h)
+                fields = dict(parse_qsl(urlsplit(to_shop).query))
+                assert fields["utm_content"] == shared["share_id"]
+                assert fields["utm_source"] == source
+                seen.add(html)
+    assert len(seen) == 6
+
+
 def test_the_page_shows_the_picture_and_offers_every_network(
     shop: FlaskClient, photo: bytes
 ) -> None:
