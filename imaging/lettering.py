@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageChops, ImageDraw, ImageFont
 
-from glyphs import font_for
+from config.glyphs import font_for
 from imaging.jpeg_writer import encode
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import deployed
 from config import VERSION
-from glyphs import font_for, lacking
+from config.glyphs import font_for, lacking
 from imaging.memory_cost import megapixel_limits
 from logs import public_fields
 from platforms import card_canvas, picture_canvas

@@ -24,7 +24,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from flask import Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from glyphs import font_for, lacking
+from config.glyphs import font_for, lacking
 from links import VIA, share_links
 from platforms import CARD_SIZE, INTENTS, NAMES, card_canvas, intent_links
 from serving.assets import LOGO

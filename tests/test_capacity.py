@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pictures
 import pytest
 
-from config import FORMATS, ImageSettings
+from config import ImageSettings
+from config.values import FORMATS
 from image_ops import decode_bytes, read_header
 from imaging.memory_cost import megapixel_limits
 from platforms import card_canvas, picture_canvas

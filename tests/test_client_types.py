@@ -152,7 +152,7 @@ def test_the_types_name_all_that_the_module_exports() -> None:
 
 def test_the_package_is_of_the_same_version_as_the_function() -> None:
     version = json.loads((WEB / "package.json").read_text())["version"]
-    assert f'VERSION = "{version}"' in (ROOT / "config.py").read_text()
+    assert f'VERSION = "{version}"' in (ROOT / "config" / "__init__.py").read_text()
 
 
 # ---- frameworks

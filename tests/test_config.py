@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from config import FORMATS, load_settings
+from config import load_settings
+from config.values import FORMATS
 from errors import ConfigurationError
 
 

@@ -211,6 +211,7 @@ def test_this_tree_deploys_its_modules_and_no_development_file() -> None:
     found = deployed.digests(ROOT)
     assert {path.name for path in ROOT.glob("*.py")} | {"requirements.txt"} <= set(found)
     assert {name.partition("/")[0] for name in found if "/" in name} <= {
+        "config",
         "fonts",
         "imaging",
         "serving",

@@ -16,7 +16,8 @@ import pictures
 import pytest
 from PIL import Image
 
-from config import FORMATS, ImageSettings
+from config import ImageSettings
+from config.values import FORMATS
 from errors import CorruptImage, DimensionsTooLarge, ImageTooComplex, UnusableImage
 from imaging.decoding import MAX_PROFILE_BYTES, open_picture
 from imaging.headers import (

@@ -12,7 +12,8 @@ import pytest
 from jpeg_segments import assert_only_pixels
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont, ImageOps, ImageStat
 
-from config import FORMATS, ImageSettings
+from config import ImageSettings
+from config.values import FORMATS
 from image_ops import Rendition, read_header, render
 from imaging.colors import to_srgb
 from imaging.geometry import Canvas, Fit, frame

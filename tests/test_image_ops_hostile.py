@@ -16,7 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from config import FORMATS, ImageSettings
+from config import ImageSettings
+from config.values import FORMATS
 from errors import (
     CorruptImage,
     DimensionsTooLarge,

@@ -13,7 +13,8 @@ import pytest
 import links
 import process
 import share_keys
-from config import FORMATS, load_settings
+from config import load_settings
+from config.values import FORMATS
 from errors import ShareImageError
 from imaging.geometry import Fit
 from imaging.memory_cost import PHONE_PIXELS

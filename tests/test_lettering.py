@@ -14,7 +14,7 @@ from keys import uuid7
 from PIL import Image, ImageChops, ImageFont
 
 from config import ImageSettings
-from glyphs import BUNDLED_FONTS, lacking
+from config.glyphs import BUNDLED_FONTS, lacking
 from image_ops import read_header, render
 from imaging.geometry import Canvas, Fit
 from platforms import card_canvas, picture_canvas

@@ -12,7 +12,8 @@ from jpeg_segments import assert_only_pixels
 from pictures import MARKER
 from PIL import Image
 
-from config import FORMATS, ImageSettings
+from config import ImageSettings
+from config.values import FORMATS
 from errors import ShareImageError
 from image_ops import Rendition, read_header, render
 from imaging.geometry import Fit

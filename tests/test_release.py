@@ -117,7 +117,7 @@ def test_a_version_that_makes_no_sense_is_refused(
     assert_refused(repository, version, said)
 
 
-@pytest.mark.parametrize("name", ["new.txt", "config.py"])
+@pytest.mark.parametrize("name", ["new.txt", "config/__init__.py"])
 def test_a_dirty_tree_is_refused(repository: Path, name: str) -> None:
     with (repository / name).open("a", encoding="utf-8") as file:
         file.write("# more\n")

@@ -11,7 +11,7 @@ import struct
 from functools import lru_cache
 from pathlib import Path
 
-_FOLDER = Path(__file__).parent / "fonts"
+_FOLDER = Path(__file__).parents[1] / "fonts"
 # In the order of preference: Latin in a cursive hand; Cyrillic and Greek, too, in round letters.
 BUNDLED_FONTS = (_FOLDER / "DancingScript-Bold.ttf", _FOLDER / "Comfortaa-Bold.ttf")
 
