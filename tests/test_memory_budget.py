@@ -154,7 +154,7 @@ class TestMemoryBudget:
 
 def test_what_the_cache_may_keep_is_no_memory_for_pictures() -> None:
     budgets = [
-        MemoryBudget.of_process(1_000_000_000, threads=4, kept_bytes=kept_bytes).budget_bytes
+        MemoryBudget.of_process(8_000_000_000, threads=4, kept_bytes=kept_bytes).budget_bytes
         for kept_bytes in (0, 300_000_000)
     ]
     assert 290e6 < budgets[0] - budgets[1] < 310e6
