@@ -48,13 +48,14 @@ from platforms import DOWNLOAD, card_canvas, picture_canvas
 from process import MemoryBudget
 from serving.assets import PATHS as ASSET_PATHS
 from serving.assets import Assets
+from serving.body import body_bytes
 from serving.conditional import conditional
 from serving.cors import Origins, preflight_headers
-from serving.forms import body_bytes, idempotency_key, parse_form
+from serving.forms import idempotency_key, parse_form
 from serving.framework import claim_answers, warm_up_in_workers
 from serving.health import Health, warn_of_memory_limits, warn_of_missing_glyphs
 from serving.pages import Pages, picture_response, to_page
-from serving.rate_limit import RateLimiter, client_address
+from serving.rate_limit import RateLimiter, client_of
 from serving.request_log import write_cut, write_line
 from serving.responses import (
     Visit,
@@ -63,12 +64,14 @@ from serving.responses import (
     opens_document,
     prefers_html,
     sealed,
+    share_answer,
 )
 from serving.routing import listed, match, with_options
 from serving.unread import Readers
 from share_keys import token_matches
-from shares import CARD, PICTURE, Share, Shares, object_ends_at
-from storage import CachedStorage, open_storage
+from share_objects import CARD, PICTURE, Share, cache_max_age_s
+from shares import Shares
+from storage import open_storage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -76,7 +79,6 @@ if TYPE_CHECKING:
 
     from image_ops import Rendition
     from serving.forms import Form
-    from storage import Storage
 
     Handler = Callable[..., Response]
 
@@ -90,7 +92,7 @@ class Service:
         self._settings = settings
         self.log = Log(settings.log_level, project_id=settings.project_id)
         self._origins = Origins.of(settings.allowed_origins)
-        self._storage = _storage(settings)
+        self._storage = open_storage(settings, partial(cache_max_age_s, ttl=settings.share_ttl))
         self._rate_limiter = RateLimiter(settings.rate_limit, settings.rate_limit_storage_uri)
         self._memory = MemoryBudget.of_process(
             settings.memory_budget_bytes,
@@ -137,7 +139,7 @@ class Service:
         """Answer POST /api/v2/share-image: receive, render, store, answer."""
         started = time.perf_counter()
         self._origins.check(visit.origin, visit.own_origins)
-        rate_limit = self._rate_limiter.count(self._client_address(request))
+        rate_limit = self._rate_limiter.count(self._client(request))
         key = self._shares.begin(idempotency_key(request))
         max_upload_bytes = self._settings.max_upload_bytes
         with self._memory.reserve(body_bytes(request, max_upload_bytes=max_upload_bytes)):
@@ -150,7 +152,7 @@ class Service:
                 share = self._shares.store(key, form, picture, card)
         note(bytes_out=share.size_bytes)
         intents = self._pages.intents(visit.base_url, share)
-        response = json_answer(_share_answer(share, key.value, visit.base_url, intents, started))
+        response = share_answer(share, key.value, visit.base_url, intents, started)
         response.headers.update(rate_limit)
         return response
 
@@ -163,7 +165,7 @@ class Service:
             raise MissingToken
         if not token_matches(token.strip(), share_id):
             raise WrongToken
-        client = self._client_address(request)
+        client = self._client(request)
         self._shares.delete(parsed, admit=lambda: self._rate_limiter.count(client))
         return Response(status=HTTPStatus.NO_CONTENT)
 
@@ -282,12 +284,8 @@ class Service:
                 stored, data = self._shares.read(live_id, rendition)
         return cached(picture_response(request, stored, data), self._shares.expires_at(live_id))
 
-    def _client_address(self, request: Request) -> str:
-        return client_address(
-            request.access_route if "X-Forwarded-For" in request.headers else (),
-            request.remote_addr or "",
-            trusted_hops=self._settings.trusted_proxy_hops,
-        )
+    def _client(self, request: Request) -> str:
+        return client_of(request, trusted_hops=self._settings.trusted_proxy_hops)
 
 
 _PAGE, _PICTURE, _CARD = (
@@ -311,40 +309,6 @@ ROUTES = Map(
     merge_slashes=False,
 )
 ROUTER = ROUTES.bind("")  # whatever the host
-
-
-def _storage(settings: Settings) -> Storage:
-    """Return the storage; in front of it, a cache that keeps a share as long as any cache may."""
-    storage = open_storage(settings)
-    if not settings.cache_bytes:
-        return storage
-
-    def max_age_s(name: str) -> float:
-        return links.cache_max_age_s(object_ends_at(name, settings.share_ttl))
-
-    return CachedStorage(storage, max_bytes=settings.cache_bytes, max_age_s=max_age_s)
-
-
-def _share_answer(
-    share: Share, key: UUID, base_url: str, intents: dict[str, str], started: float
-) -> dict[str, Any]:
-    """Build the JSON of a share that was made; the only place that does."""
-    share_links = links.share_links(base_url, share.share_id)
-    return {
-        "url": share_links.picture,
-        "expires_at": share.expires_at,
-        "share_id": str(share.share_id),
-        "processing_time": round(time.perf_counter() - started, 4),
-        "page_url": share_links.page,
-        "card_url": share_links.card,
-        "platform": share.platform,
-        "width": share.width,
-        "height": share.height,
-        "bytes": share.size_bytes,
-        "content_type": share.content_type,
-        "links": intents,
-        "delete_token": str(key),
-    }
 
 
 process.keep_freed_memory()

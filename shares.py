@@ -1,7 +1,5 @@
 """The life of a share: begun, stored, read, deleted, expired.
 
-    objects     shares/<last two characters>/<share id>/picture.jpg and card.jpg
-
 Who owns a share. No other request has a key that was minted here: both puts run at once. Under a
 client's key two requests may meet. Whoever creates the picture owns the share, and the card is put
 after that, by requests with the owner's form only: one of two pictures always wins, whole, and its
@@ -20,17 +18,12 @@ have ended: with the sweep of a folder, with the lifecycle rule of a bucket.
 
 from __future__ import annotations
 
-import hashlib
-import math
-import re
 import time
 import traceback
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextvars import copy_context
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
-from uuid import UUID
 
 from errors import (
     Gone,
@@ -42,12 +35,22 @@ from errors import (
     UnusableKey,
 )
 from logs import note
-from share_keys import MAX_AGE_S, MAX_AHEAD_S, UUID7, ShareKey, age_s, ends_at, parse_uuid7
+from share_keys import MAX_AGE_S, MAX_AHEAD_S, ShareKey, age_s, ends_at, parse_uuid7
+from share_objects import (
+    CARD,
+    PICTURE,
+    Share,
+    fingerprint,
+    metadata_of,
+    object_ends_at,
+    object_name,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from concurrent.futures import Future
     from datetime import timedelta
+    from uuid import UUID
 
     from image_ops import Rendition
     from logs import Log
@@ -62,48 +65,7 @@ LATE_PUT_S = 300
 # After the puts failed: the client waits no longer for the clean-up.
 TAKE_BACK_S = 4.0
 
-PICTURE = "picture"
-CARD = "card"
-
-_OBJECT_NAME = re.compile(rf"shares/[0-9a-f]{{2}}/({UUID7.pattern})/(?:{PICTURE}|{CARD})\.jpg")
 _POOL_THREADS = 32  # two for each request of an instance that serves sixteen at once
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Share:
-    """A share as it was stored: what its picture is, and what it was made for.
-
-    width, height: in px; size_bytes: of the picture; expires_at: epoch seconds; lang, alt: as in
-    Form, empty where none was sent.
-    """
-
-    share_id: UUID
-    platform: str
-    effect_type: str
-    width: int
-    height: int
-    size_bytes: int
-    content_type: str
-    expires_at: int
-    lang: str = ""
-    alt: str = ""
-
-    @classmethod
-    def of(cls, share_id: UUID, picture: StoredObject, expires_at: int) -> Share:
-        """Return the share that a stored picture belongs to."""
-        metadata = picture.metadata
-        return cls(
-            share_id=share_id,
-            platform=metadata["platform"],
-            effect_type=metadata["effect_type"],
-            width=int(metadata["width"]),
-            height=int(metadata["height"]),
-            size_bytes=picture.size_bytes,
-            content_type=picture.content_type,
-            expires_at=expires_at,
-            lang=metadata.get("lang", ""),
-            alt=metadata.get("alt", ""),
-        )
 
 
 class Shares:
@@ -142,16 +104,11 @@ class Shares:
         self._require_live(key.share_id)  # an upload may take longer than a share has left
         renditions = {PICTURE: picture} if card is picture else {PICTURE: picture, CARD: card}
         expires_at = self.expires_at(key.share_id)
-        metadata = {
-            "expires": str(expires_at),
-            "platform": form.platform,
-            "effect_type": form.effect_type,
-            **_optional_fields(form),
-        }
+        metadata = metadata_of(form, expires_at)
         if key.is_minted:
             stored = self._put_side_by_side(key.share_id, renditions, metadata)
         else:  # it may come again
-            metadata["fingerprint"] = _fingerprint(form)
+            metadata["fingerprint"] = fingerprint(form)
             stored = self._put_picture_first(key.share_id, renditions, metadata)
         if CARD not in stored:
             self._without_card.append(key.share_id)
@@ -191,7 +148,7 @@ class Shares:
         Raises: StorageUnavailable, after which one of them may be left: call again.
         """
         missing = []
-        for name in (_object_name(share_id, PICTURE), _object_name(share_id, CARD)):
+        for name in (object_name(share_id, PICTURE), object_name(share_id, CARD)):
             try:
                 self._storage.delete(name, must_exist=True)
             except ObjectNotFound:
@@ -231,18 +188,18 @@ class Shares:
         """Apply a verb of storage to a rendition; a share without a card has it as its picture."""
         if rendition == CARD and share_id not in self._without_card:
             try:
-                return verb(_object_name(share_id, CARD))
+                return verb(object_name(share_id, CARD))
             except ObjectNotFound:
-                found = verb(_object_name(share_id, PICTURE))
+                found = verb(object_name(share_id, PICTURE))
                 self._without_card.append(share_id)
                 return found
-        return verb(_object_name(share_id, PICTURE))
+        return verb(object_name(share_id, PICTURE))
 
     def _put_side_by_side(
         self, share_id: UUID, renditions: dict[str, Rendition], metadata: dict[str, str]
     ) -> dict[str, StoredObject]:
         """Put all renditions of a minted key; where one fails, take all of them back."""
-        names = {_object_name(share_id, rendition): rendition for rendition in renditions}
+        names = {object_name(share_id, rendition): rendition for rendition in renditions}
         puts = {
             name: self._in_pool(self._put, name, renditions[rendition], metadata)
             for name, rendition in names.items()
@@ -259,7 +216,7 @@ class Shares:
         """Put the renditions of a client's key, the one that decides who owns the share first."""
         stored: dict[str, StoredObject] = {}
         for rendition in sorted(renditions, key=(PICTURE, CARD).index):
-            name = _object_name(share_id, rendition)
+            name = object_name(share_id, rendition)
             try:
                 stored[rendition] = self._put(name, renditions[rendition], metadata)
             except StorageUnavailable as error:
@@ -322,30 +279,3 @@ class Shares:
 
     def _has_ended(self, name: str) -> bool:
         return time.time() >= object_ends_at(name, self._ttl)
-
-
-def object_ends_at(name: str, ttl: timedelta) -> float:
-    """Return when an object's share ends, in seconds since the epoch; of another object, never."""
-    found = _OBJECT_NAME.fullmatch(name)
-    return ends_at(UUID(found[1]), ttl) if found else math.inf
-
-
-def _object_name(share_id: UUID, rendition: str) -> str:
-    """Return an object name; its first characters vary, so that a bucket can spread the load.
-
-    Source: https://cloud.google.com/storage/docs/request-rate#naming-convention
-    """
-    text = str(share_id)
-    return f"shares/{text[-2:]}/{text}/{rendition}.jpg"
-
-
-def _fingerprint(form: Form) -> str:
-    """Return what tells a request that is sent again from another one under the same key."""
-    named = (text for field in _optional_fields(form).items() for text in field)
-    fields = "\0".join((form.platform, form.effect_type, form.fit or "", *named)).encode()
-    return hashlib.sha256(fields + b"\0" + hashlib.sha256(form.file).digest()).hexdigest()
-
-
-def _optional_fields(form: Form) -> dict[str, str]:
-    """Return the fields that forms without them, and shares of before they existed, lack."""
-    return {name: value for name, value in (("lang", form.lang), ("alt", form.alt)) if value}

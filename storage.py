@@ -18,6 +18,8 @@ from stores.contract import Storage, StoredObject
 from stores.local import LocalStorage
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from config import Settings
 
 __all__ = [
@@ -30,8 +32,16 @@ __all__ = [
 ]
 
 
-def open_storage(settings: Settings) -> Storage:
-    """Return the storage that the settings name: the bucket if there is one, else the folder."""
+def open_storage(settings: Settings, max_age_s: Callable[[str], float] | None = None) -> Storage:
+    """Return the storage that the settings name: the bucket if there is one, else the folder.
+
+    max_age_s: how long an object of a name may be kept in memory, for CachedStorage.
+    """
+    storage: Storage
     if settings.bucket_name is not None:
-        return BucketStorage(settings.bucket_name)
-    return LocalStorage(settings.local_storage_dir)
+        storage = BucketStorage(settings.bucket_name)
+    else:
+        storage = LocalStorage(settings.local_storage_dir)
+    if max_age_s is None or not settings.cache_bytes:
+        return storage
+    return CachedStorage(storage, max_bytes=settings.cache_bytes, max_age_s=max_age_s)

@@ -28,7 +28,8 @@ from config import load_settings
 from errors import ConfigurationError, Gone, NotFound, StorageUnavailable
 from links import CACHE_MAX_AGE_S, share_links
 from logs import Log
-from shares import CARD, PICTURE, Shares
+from share_objects import CARD, PICTURE
+from shares import Shares
 from storage import open_storage
 
 if TYPE_CHECKING:

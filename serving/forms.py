@@ -1,23 +1,17 @@
 """Request body to Form, within limits; nothing is decoded here.
 
-    socket -> _Body (byte limit, time limit) -> multipart parser -> parts -> Form
+    socket -> Body (byte limit, time limit) -> multipart parser -> parts -> Form
 
-Limits, all of them refused before memory is taken:
-    max_upload_bytes    the file                (MAX_UPLOAD_MB)
-    FORM_MAX_BYTES      everything else in the body
+Limits, all of them refused before memory is taken, beside those of serving/body.py:
     FORM_MAX_PARTS      parts, whatever their size
     FIELD_MAX_CHARS     one text field; ALT_MAX_CHARS for alt
-    UPLOAD_TIMEOUT_S    the whole body, however slowly it trickles in; a small one gets less
 """
 
 from __future__ import annotations
 
-import contextlib
-import socket
-import threading
 import unicodedata
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from multipart import MultipartError, MultipartSegment, PushMultipartParser
@@ -32,6 +26,7 @@ from errors import (
     UploadTooSlow,
 )
 from imaging.geometry import Fit
+from serving.body import FORM_MAX_BYTES, READ_BYTES, Body, time_limit, timeout_s
 from serving.languages import is_language_tag
 from share_keys import MAX_AGE_S, MAX_AHEAD_S, age_s, parse_uuid7
 
@@ -39,21 +34,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from uuid import UUID
 
-    from _typeshed.wsgi import WSGIEnvironment
     from flask import Request
 
 DEFAULT_EFFECT_TYPE = "enhancedblackwhite"
-FORM_MAX_BYTES = 64_000
 FORM_MAX_PARTS = 50
 FIELD_MAX_CHARS = 100
 ALT_MAX_CHARS = 300
-UPLOAD_TIMEOUT_S = 90.0
-UPLOAD_MIN_TIMEOUT_S = 10.0  # and, up to UPLOAD_TIMEOUT_S, what the body takes at this rate:
-UPLOAD_MIN_BYTES_PER_S = 50_000
-DISCARD_MAX_BYTES = 32_000_000  # the most that Cloud Run lets through in one HTTP/1 request
-DISCARD_TIMEOUT_S = 2.0
 
-_READ_BYTES = 1 << 20
 _CONTROL_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 
@@ -100,17 +87,6 @@ def idempotency_key(request: Request) -> UUID | None:
     return key
 
 
-def body_bytes(request: Request, *, max_upload_bytes: int) -> int:
-    """Return how much memory the body of a request may take, before it is read.
-
-    Twice what is sent: as it arrived, and, for a moment, put together.
-    """
-    most = max_upload_bytes + FORM_MAX_BYTES
-    if "Transfer-Encoding" in request.headers:
-        return 2 * most
-    return 2 * min(request.content_length or 0, most)
-
-
 def parse_form(request: Request, *, max_upload_bytes: int) -> Form:
     """Return the form in a request's body.
 
@@ -134,21 +110,6 @@ def parse_form(request: Request, *, max_upload_bytes: int) -> Form:
     return Form(file=file, platform=platform, effect_type=effect_type, fit=fit, lang=lang, alt=alt)
 
 
-def discard_body(environ: WSGIEnvironment) -> None:
-    """Read and forget what the client still sends, within limits, so that it sees the answer.
-
-    A client that is refused early goes on sending; closing the connection on it would reset it, and
-    the answer would be lost with it (RFC 9112, section 9.6).
-    """
-    if "CONTENT_LENGTH" not in environ and "HTTP_TRANSFER_ENCODING" not in environ:
-        return  # no body was announced: most requests are spared the timer below
-    stream = environ["wsgi.input"]
-    left = DISCARD_MAX_BYTES
-    with contextlib.suppress(Exception), _time_limit(environ, DISCARD_TIMEOUT_S):
-        while left > 0 and (data := stream.read(min(left, _READ_BYTES))):
-            left -= len(data)
-
-
 def _read_parts(request: Request, *, max_upload_bytes: int) -> list[_Part]:
     if request.mimetype == "multipart/form-data" and not request.mimetype_params.get("boundary"):
         raise MissingBoundary
@@ -158,8 +119,8 @@ def _read_parts(request: Request, *, max_upload_bytes: int) -> list[_Part]:
         raise FileTooLarge(
             max_bytes=max_upload_bytes, reason=f"Content-Length {request.content_length}"
         )
-    body = _Body(request.environ["wsgi.input"], max_body_bytes, max_upload_bytes)
-    with _time_limit(request.environ, _timeout_s(request)) as time_is_up:
+    body = Body(request.environ["wsgi.input"], max_body_bytes, max_upload_bytes)
+    with time_limit(request.environ, timeout_s(request)) as time_is_up:
         try:
             return list(_parts(body, request))
         except (MultipartError, ValueError, OSError) as error:
@@ -168,15 +129,7 @@ def _read_parts(request: Request, *, max_upload_bytes: int) -> list[_Part]:
             raise MalformedForm(f"{type(error).__name__}: {error}") from error
 
 
-def _timeout_s(request: Request) -> float:
-    """Return how long the body may take: who announces little and trickles is cut off soon."""
-    if request.content_length is None:
-        return UPLOAD_TIMEOUT_S
-    expected_s = request.content_length / UPLOAD_MIN_BYTES_PER_S
-    return min(UPLOAD_MIN_TIMEOUT_S + expected_s, UPLOAD_TIMEOUT_S)
-
-
-def _parts(body: _Body, request: Request) -> Iterator[_Part]:
+def _parts(body: Body, request: Request) -> Iterator[_Part]:
     """Yield the parts of a form of either type; none of any other body, which is not read."""
     if request.mimetype == "multipart/form-data":
         parser = PushMultipartParser(
@@ -184,15 +137,15 @@ def _parts(body: _Body, request: Request) -> Iterator[_Part]:
         )
         yield from _multipart(body, parser)
     elif request.mimetype == "application/x-www-form-urlencoded":
-        text = b"".join(iter(lambda: body.read(_READ_BYTES), b"")).decode()
+        text = b"".join(iter(lambda: body.read(READ_BYTES), b"")).decode()
         for name, value in parse_qsl(text, keep_blank_values=True, max_num_fields=FORM_MAX_PARTS):
             yield _Part(name=name, data=value.encode())
 
 
-def _multipart(body: _Body, parser: PushMultipartParser) -> Iterator[_Part]:
+def _multipart(body: Body, parser: PushMultipartParser) -> Iterator[_Part]:
     chunks: list[bytes] = []
     segment: MultipartSegment | None = None
-    for event in parser.parse_blocking(body.read, _READ_BYTES):
+    for event in parser.parse_blocking(body.read, READ_BYTES):
         if isinstance(event, MultipartSegment):
             segment, chunks = event, []
         elif event is not None:
@@ -217,54 +170,6 @@ def _filename(segment: MultipartSegment) -> str | None:
     if filename is None and "filename*" in segment.header("Content-Disposition", ""):
         return "filename*"
     return filename
-
-
-class _Body:
-    """The request body up to a limit: one byte more is an error, and is not read on."""
-
-    def __init__(self, stream: Any, max_body_bytes: int, max_upload_bytes: int) -> None:  # noqa: ANN401 - the WSGI server's own class
-        self._stream = stream
-        self._left = max_body_bytes
-        self._max_upload_bytes = max_upload_bytes
-
-    def read(self, size: int) -> bytes:
-        try:
-            data: bytes = self._stream.read(min(size, self._left + 1))
-        except OSError:
-            raise
-        except Exception as error:  # the server's own complaint about chunks or trailers
-            raise ValueError(f"{type(error).__name__}: {error}") from error
-        self._left -= len(data)
-        if self._left < 0:
-            raise FileTooLarge(max_bytes=self._max_upload_bytes, reason="body above the limit")
-        return data
-
-
-@contextlib.contextmanager
-def _time_limit(environ: WSGIEnvironment, seconds: float) -> Iterator[threading.Event]:
-    """Let reading the body take so many seconds in all; after that it reads as ended.
-
-    gunicorn's sockets wait for ever. A timeout on the socket would start anew with every byte, so
-    the reading side is shut instead.
-    """
-    time_is_up = threading.Event()
-    connection: socket.socket | None = environ.get("gunicorn.socket")
-    if connection is None:  # another server than gunicorn, as in tests without a socket
-        yield time_is_up
-        return
-
-    def shut() -> None:
-        time_is_up.set()
-        with contextlib.suppress(OSError):
-            connection.shutdown(socket.SHUT_RD)
-
-    timer = threading.Timer(seconds, shut)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield time_is_up
-    finally:
-        timer.cancel()
 
 
 class _Fields:

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from flask import Request
 
     from config import Settings
-    from shares import Share
+    from share_objects import Share
     from storage import StoredObject
 
 KEPT_PAGES = 200  # of some 10 kB

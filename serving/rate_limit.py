@@ -14,6 +14,7 @@ from logs import note
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from flask import Request
     from limits import RateLimitItem, WindowStats
     from limits.strategies import RateLimiter as Strategy
 
@@ -38,6 +39,12 @@ def client_address(forwarded_for: Sequence[str], peer: str, *, trusted_hops: int
     if address.ipv4_mapped:
         return str(address.ipv4_mapped)
     return str(ipaddress.ip_network((address, 64), strict=False))
+
+
+def client_of(request: Request, *, trusted_hops: int) -> str:
+    """Return what stands for the client of a request (see client_address)."""
+    forwarded_for = request.access_route if "X-Forwarded-For" in request.headers else ()
+    return client_address(forwarded_for, request.remote_addr or "", trusted_hops=trusted_hops)
 
 
 class RateLimiter:

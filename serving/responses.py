@@ -1,7 +1,7 @@
 """What every answer is made of, whatever it answers.
 
 Visit           where a request came from, and where it found us
-json_answer     a JSON body
+json_answer     a JSON body; share_answer: of a share that was made
 cached          how long caches may keep an answer
 sealed          header fields that all answers carry; sent without waiting for the body
 prefers_html    whether an error is answered with a page, or with JSON
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import time
 from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
@@ -21,16 +22,18 @@ from urllib.parse import urlsplit
 
 from flask import Response
 
-from links import cache_max_age_s
-from serving.forms import discard_body
+from links import cache_max_age_s, share_links
+from serving.body import discard_body
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from uuid import UUID
 
     from _typeshed.wsgi import WSGIEnvironment
     from flask import Request
 
     from config import Settings
+    from share_objects import Share
 
 HSTS_MAX_AGE_S = 31_536_000
 GZIP_LEVEL = 4  # of a page: level 9 takes 1.6 times as long, and saves 1.5 % of the bytes
@@ -70,6 +73,32 @@ class Visit:
 def json_answer(body: Mapping[str, Any], status: HTTPStatus = HTTPStatus.OK) -> Response:
     """Return an answer with a JSON body."""
     return Response(json.dumps(body), status=status, content_type="application/json")
+
+
+def share_answer(
+    share: Share, key: UUID, base_url: str, intents: dict[str, str], started: float
+) -> Response:
+    """Return the answer to a POST: what was made, and where it is; the only place that says so.
+
+    key: of the share; intents: a link to each network; started: of time.perf_counter.
+    """
+    links = share_links(base_url, share.share_id)
+    body = {
+        "url": links.picture,
+        "expires_at": share.expires_at,
+        "share_id": str(share.share_id),
+        "processing_time": round(time.perf_counter() - started, 4),
+        "page_url": links.page,
+        "card_url": links.card,
+        "platform": share.platform,
+        "width": share.width,
+        "height": share.height,
+        "bytes": share.size_bytes,
+        "content_type": share.content_type,
+        "links": intents,
+        "delete_token": str(key),
+    }
+    return json_answer(body)
 
 
 def cached(response: Response, expires_at: float, *, shared: bool = True) -> Response:

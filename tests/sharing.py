@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from imaging.geometry import Fit
-    from shares import Share, Shares
+    from share_objects import Share
+    from shares import Shares
 
 LOG = Log("ERROR", project_id=None)
 RENDERER = Renderer(ImageSettings(), MemoryBudget(1_000_000_000, max_waiting=4))

@@ -29,7 +29,7 @@ from gcs_server import running_gcs_server
 from PIL import ExifTags, Image
 
 import deployed
-from serving.forms import UPLOAD_TIMEOUT_S
+from serving.body import UPLOAD_TIMEOUT_S
 from stores.bucket import TIMEOUT_S
 
 sys.path.append(str(Path(__file__).parents[1] / "scripts"))

@@ -14,8 +14,9 @@ from keys import uuid7
 from werkzeug.test import create_environ
 
 from errors import InvalidFields, MalformedForm, ShareImageError
-from serving import forms
-from serving.forms import body_bytes, idempotency_key, parse_form
+from serving import body, forms
+from serving.body import body_bytes
+from serving.forms import idempotency_key, parse_form
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -201,14 +202,14 @@ def test_a_text_may_have_100_characters() -> None:
 )
 def test_a_larger_body_may_take_longer_up_to_a_limit(length: str | None, expected_s: float) -> None:
     request = Request(create_environ() | ({"CONTENT_LENGTH": length} if length else {}))
-    assert forms._timeout_s(request) == expected_s  # noqa: SLF001 - ten seconds at least
+    assert body.timeout_s(request) == expected_s  # ten seconds at least
 
 
 def test_a_body_that_is_not_there_in_time_reads_as_ended() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs, ours.makefile("rb") as stream:
         theirs.sendall(b"x")
-        with forms._time_limit({"gunicorn.socket": ours}, 0.05) as time_is_up:  # noqa: SLF001
+        with body.time_limit({"gunicorn.socket": ours}, 0.05) as time_is_up:
             assert stream.read(2) == b"x"
             assert time_is_up.is_set()
 
@@ -216,7 +217,7 @@ def test_a_body_that_is_not_there_in_time_reads_as_ended() -> None:
 def test_a_body_that_is_there_in_time_leaves_its_connection_open() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs, ours.makefile("rb") as stream:
-        with forms._time_limit({"gunicorn.socket": ours}, 60) as time_is_up:  # noqa: SLF001
+        with body.time_limit({"gunicorn.socket": ours}, 60) as time_is_up:
             theirs.sendall(b"x")
             assert stream.read(1) == b"x"
         theirs.sendall(b"y")

@@ -37,7 +37,8 @@ from errors import (
 )
 from logs import Log, request_line
 from share_keys import share_id_of
-from shares import CARD, PICTURE, Shares
+from share_objects import CARD, PICTURE
+from shares import Shares
 from storage import BucketStorage, LocalStorage, Storage, StoredObject
 from stores.circuit import Circuit
 from stores.contract import MAX_OBJECT_BYTES

@@ -18,7 +18,7 @@ from platforms import NETWORKS
 from serving.languages import languages
 from serving.pages import Pages
 from share_keys import ShareKey
-from shares import Share
+from share_objects import Share
 
 if TYPE_CHECKING:
     from conftest import MakeClient

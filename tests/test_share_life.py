@@ -21,7 +21,8 @@ from stored import kept_in
 from config import load_settings
 from errors import Gone, NotFound, UnusableKey
 from share_keys import parse_uuid7, share_id_of
-from shares import CARD, PICTURE, Shares
+from share_objects import CARD, PICTURE
+from shares import Shares
 from storage import BucketStorage, LocalStorage
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ from config import load_settings
 from errors import Gone, InvalidFields, NotFound, ObjectNotFound
 from imaging.geometry import Fit
 from share_keys import ShareKey, parse_uuid7, share_id_of
-from shares import CARD, PICTURE, Shares
+from share_objects import CARD, PICTURE
+from shares import Shares
 from storage import open_storage
 
 if TYPE_CHECKING:
