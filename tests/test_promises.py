@@ -63,7 +63,7 @@ def posted(body: Body, length: int, content_type: str, headers: dict[str, str]) 
         ("origin_not_allowed", {"ALLOWED_ORIGINS": SHOP}, {"Origin": "https://x.y"}, 99, FORM),
         ("too_many_requests", {"RATE_LIMIT": "1/hour"}, {}, 99, FORM),
         ("invalid_fields", {}, {"Idempotency-Key": uuid7(age_s=400)}, 99, FORM),
-        ("invalid_fields", {}, {"Idempotency-Key": uuid7(age_s=-400)}, 99, FORM),
+        ("invalid_fields", {}, {"Idempotency-Key": uuid7(age_s=-4000)}, 99, FORM),
         ("image_too_complex", {"MEMORY_BUDGET_MB": "1"}, {}, 99, FORM),
         ("file_too_large", {"MAX_UPLOAD_MB": "1"}, {}, 1_064_001, FORM),
         ("file_too_large", {}, {}, 64_001, URLENCODED),
