@@ -16,7 +16,6 @@ functions-framework imports this module once and calls share_image for every req
 # ruff: noqa: E402 - what is imported after begin_imports is imported sooner
 from __future__ import annotations
 
-import math
 import time
 import traceback
 from functools import partial
@@ -44,7 +43,7 @@ from errors import (
 )
 from image_ops import Renderer
 from logs import Log, note, request_line, stage
-from platforms import DOWNLOAD, card_canvas, picture_canvas
+from platforms import card_canvas, picture_canvas
 from process import MemoryBudget
 from serving.assets import PATHS as ASSET_PATHS
 from serving.assets import Assets
@@ -54,28 +53,26 @@ from serving.cors import Origins, preflight_headers
 from serving.forms import idempotency_key, parse_form
 from serving.framework import claim_answers, warm_up_in_workers
 from serving.health import Health, warn_of_memory_limits, warn_of_missing_glyphs
-from serving.pages import Pages, picture_response, to_page
+from serving.pages import Pages
 from serving.rate_limit import RateLimiter, client_of
 from serving.request_log import write_cut, write_line
 from serving.responses import (
     Visit,
-    cached,
     json_answer,
-    opens_document,
     prefers_html,
     sealed,
     share_answer,
 )
 from serving.routing import listed, match, with_options
 from serving.unread import Readers
+from serving.views import Views
 from share_keys import token_matches
-from share_objects import CARD, PICTURE, Share, cache_max_age_s
+from share_objects import cache_max_age_s
 from shares import Shares
 from storage import open_storage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from uuid import UUID
 
     from image_ops import Rendition
     from serving.forms import Form
@@ -102,6 +99,7 @@ class Service:
         self._renderer = Renderer(settings.image, self._memory)
         self._shares = Shares(self._storage, settings.share_ttl, self.log)
         self._pages = Pages(settings)
+        self._views = Views(settings, self._shares, self._pages)
         self._assets = Assets(demo_page=settings.demo_page, logo_file=settings.logo_file)
         self._health = Health(settings, self._storage, self._rate_limiter)
         self._readers = Readers()
@@ -171,33 +169,15 @@ class Service:
 
     def page(self, request: Request, visit: Visit, share_id: str) -> Response:
         """Answer GET and HEAD /s/{share_id}."""
-        live_id = self._shares.parse_live_id(share_id)
-        share = self._found(live_id)
-        response = self._pages.share(request, visit.base_url, share)
-        # Without PUBLIC_BASE_URL its links follow Host, so no shared cache may keep it.
-        is_shared = self._settings.public_base_url is not None
-        return cached(response, share.expires_at, shared=is_shared)
+        return self._views.page(request, visit.base_url, share_id)
 
     def picture(self, request: Request, visit: Visit, share_id: str) -> Response:
-        """Answer GET and HEAD /s/{share_id}.jpg; a browser that opens it is led to the page."""
-        if self._settings.picture_links == "picture":
-            return self._rendition(request, share_id, PICTURE)
-        if opens_document(request) and "raw" not in request.args:
-            live_id = self._shares.parse_live_id(share_id)
-            if self._found(live_id).platform.lower() != DOWNLOAD:
-                return to_page(visit.base_url, live_id)
-        response = self._rendition(request, share_id, PICTURE)
-        response.vary.add("Sec-Fetch-Dest")
-        return response
+        """Answer GET and HEAD /s/{share_id}.jpg."""
+        return self._views.picture(request, visit.base_url, share_id)
 
     def card(self, request: Request, _visit: Visit, share_id: str) -> Response:
-        """Answer GET and HEAD /s/{share_id}/card.jpg; an expired share keeps a neutral one."""
-        try:
-            return self._rendition(request, share_id, CARD)
-        except ObjectDeleted:
-            raise
-        except Gone:
-            return cached(self._pages.ended_card(request), math.inf)
+        """Answer GET and HEAD /s/{share_id}/card.jpg."""
+        return self._views.card(request, share_id)
 
     def asset(self, request: Request, _visit: Visit) -> Response:
         """Answer GET and HEAD for a file: the browser client, the demo page at /, the logo."""
@@ -268,21 +248,6 @@ class Service:
         canvas = picture_canvas(form.platform, form.fit, max_side_px=max_side_px)
         picture, card = self._renderer.render(form.file, (canvas, card_canvas(form.fit)))
         return picture, card
-
-    def _found(self, live_id: UUID) -> Share:
-        with stage("storage"):
-            share = self._shares.find(live_id)
-        note(platform=share.platform, effect_type=share.effect_type)
-        return share
-
-    def _rendition(self, request: Request, share_id: str, rendition: str) -> Response:
-        live_id = self._shares.parse_live_id(share_id)
-        with stage("storage"):
-            if request.method == "HEAD":
-                stored, data = self._shares.stat(live_id, rendition), b""
-            else:
-                stored, data = self._shares.read(live_id, rendition)
-        return cached(picture_response(request, stored, data), self._shares.expires_at(live_id))
 
     def _client(self, request: Request) -> str:
         return client_of(request, trusted_hops=self._settings.trusted_proxy_hops)

@@ -36,6 +36,7 @@ ORDER = (
     "serving.routing",
     "serving.framework",
     "serving.health",
+    "serving.views",
     "serving.pages",
     "serving.assets",
     "serving.looks",
