@@ -23,7 +23,7 @@ EVERYTHING = ("*",)
 # Of the root folder, folders with what is in them.
 UPLOADED = (
     *("*.py", "requirements.txt", "openapi.json"),
-    *("config", "fonts", "imaging", "serving", "stores", "web"),
+    *("config", "fonts", "imaging", "moderation", "serving", "stores", "web"),
 )
 # Wherever it is.
 ADDED_BY_HOST = (".*", "__pycache__", "*.pyc")

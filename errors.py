@@ -5,11 +5,12 @@ ShareImageError                 500 internal_error
 │   ├── MalformedForm               malformed_form
 │   │   └── MissingBoundary         missing_boundary
 │   ├── FileTooLarge                file_too_large
-│   └── UnusableImage           (the picture itself)
-│       ├── UnsupportedFormat       unsupported_format
-│       ├── DimensionsTooLarge      dimensions_too_large
-│       ├── CorruptImage            corrupt_image
-│       └── ImageTooComplex         image_too_complex
+│   ├── UnusableImage           (the picture itself)
+│   │   ├── UnsupportedFormat       unsupported_format
+│   │   ├── DimensionsTooLarge      dimensions_too_large
+│   │   ├── CorruptImage            corrupt_image
+│   │   └── ImageTooComplex         image_too_complex
+│   └── PictureRefused              picture_refused
 ├── MissingToken                401 missing_token
 ├── OriginNotAllowed            403 origin_not_allowed
 ├── WrongToken                  403 wrong_token
@@ -26,6 +27,7 @@ ShareImageError                 500 internal_error
 │   └── UnusableKey                 (the Idempotency-Key)
 ├── TooManyRequests             429 too_many_requests
 ├── Busy                        503 busy
+├── CheckUnavailable            503 check_unavailable
 └── StorageUnavailable          503 storage_unavailable
     └── StorageSuspended            (not asked at all)
 
@@ -137,6 +139,13 @@ class ImageTooComplex(UnusableImage):
 
     code = "image_too_complex"
     detail = "The picture is too complex to process"
+
+
+class PictureRefused(BadRequest):
+    """The picture may be looked at, but not be published; only the log says why."""
+
+    code = "picture_refused"
+    detail = "This picture cannot be published"
 
 
 class MissingToken(ShareImageError):
@@ -295,6 +304,15 @@ class Busy(ShareImageError):
     code = "busy"
     detail = "Image sharing service temporarily unavailable"
     _headers = MappingProxyType({"Retry-After": "5"})  # seconds: pictures take one or two each
+
+
+class CheckUnavailable(ShareImageError):
+    """There is no verdict on the picture, and without one it is not published."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    code = "check_unavailable"
+    detail = "Image sharing service temporarily unavailable"
+    _headers = MappingProxyType({"Retry-After": "5"})  # seconds: as long as a check may take
 
 
 class StorageUnavailable(ShareImageError):

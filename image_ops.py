@@ -20,7 +20,7 @@ from imaging.sandbox import Sandbox
 from logs import note
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from config import ImageSettings
     from imaging.geometry import Canvas
@@ -43,7 +43,12 @@ class Renderer:
         # once are no faster, and hold more memory for longer.
         self._cores = threading.BoundedSemaphore((os.cpu_count() or 1) + 1)
 
-    def render(self, data: bytes, canvases: Sequence[Canvas]) -> tuple[Rendition, ...]:
+    def render(
+        self,
+        data: bytes,
+        canvases: Sequence[Canvas],
+        first: Callable[[Rendition], object] | None = None,
+    ) -> tuple[Rendition, ...]:
         """Return one rendition of an encoded picture for each canvas (see render).
 
         Raises: UnusableImage where no picture can be made of the file; Busy.
@@ -51,21 +56,30 @@ class Renderer:
         header = read_header(data, self._settings)
         note(format=header.format, pixels=header.pixels)
         with self._memory.reserve(decode_bytes(header, canvases)), self._cores:
-            return render(data, header, canvases, self._settings)
+            return render(data, header, canvases, self._settings, first)
 
 
 def render(
-    data: bytes, header: Header, canvases: Sequence[Canvas], settings: ImageSettings
+    data: bytes,
+    header: Header,
+    canvases: Sequence[Canvas],
+    settings: ImageSettings,
+    first: Callable[[Rendition], object] | None = None,
 ) -> tuple[Rendition, ...]:
     """Return one rendition for each canvas, in their order; equal canvases share one.
 
-    data: the encoded picture; header: what read_header says of it. It is decoded once.
+    data: the encoded picture; header: what read_header says of it. It is decoded once. first: takes
+    the first canvas's rendition while the others are made; not from the sandbox, whose answer comes
+    as a whole.
 
     Raises: CorruptImage, also for a file that ends early; ImageTooComplex; Busy.
     """
     distinct = tuple(dict.fromkeys(canvases))
-    how = rendered if header.format in HERE else _render_in_sandbox
-    renditions = dict(zip(distinct, how(data, header, distinct, settings), strict=True))
+    if header.format in HERE:
+        made = rendered(data, header, distinct, settings, first)
+    else:
+        made = _render_in_sandbox(data, header, distinct, settings)
+    renditions = dict(zip(distinct, made, strict=True))
     return tuple(renditions[canvas] for canvas in canvases)
 
 

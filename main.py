@@ -43,6 +43,7 @@ from errors import (
 )
 from image_ops import Renderer
 from logs import Log, note, request_line, stage
+from moderation import Moderation
 from platforms import card_canvas, picture_canvas
 from process import MemoryBudget
 from serving.assets import PATHS as ASSET_PATHS
@@ -75,6 +76,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from image_ops import Rendition
+    from moderation import Examination
     from serving.forms import Form
 
     Handler = Callable[..., Response]
@@ -98,6 +100,7 @@ class Service:
         )
         self._renderer = Renderer(settings.image, self._memory)
         self._shares = Shares(self._storage, settings.share_ttl, self.log)
+        self._moderation = Moderation(settings)
         self._pages = Pages(settings)
         self._views = Views(settings, self._shares, self._pages)
         self._assets = Assets(demo_page=settings.demo_page, logo_file=settings.logo_file)
@@ -113,6 +116,7 @@ class Service:
         with process.importing():
             self._storage.warm_up()
             self._rate_limiter.warm_up()
+            self._moderation.warm_up()
 
     def answer(self, request: Request) -> Response:
         """Return the answer to a request: never raises, every failure becomes an answer."""
@@ -134,7 +138,7 @@ class Service:
         return response
 
     def create(self, request: Request, visit: Visit) -> Response:
-        """Answer POST /api/v2/share-image: receive, render, store, answer."""
+        """Answer POST /api/v2/share-image: receive, render, check, store, answer."""
         started = time.perf_counter()
         self._origins.check(visit.origin, visit.own_origins)
         rate_limit = self._rate_limiter.count(self._client(request))
@@ -144,8 +148,11 @@ class Service:
             with stage("receive"):
                 form = parse_form(request, max_upload_bytes=max_upload_bytes)
             note(platform=form.platform, effect_type=form.effect_type, bytes_in=len(form.file))
+            was_stored = partial(self._shares.was_stored, key)
+            examination = self._moderation.examination(key.share_id, form, was_stored)
             with stage("render"):
-                picture, card = self._rendered(form)
+                picture, card = self._rendered(form, examination)
+            examination.settle(picture)
             with stage("store"):
                 share = self._shares.store(key, form, picture, card)
         note(bytes_out=share.size_bytes)
@@ -242,11 +249,12 @@ class Service:
         response.headers.update(error.headers())
         return response
 
-    def _rendered(self, form: Form) -> tuple[Rendition, Rendition]:
-        """Render the picture and the card of a form."""
+    def _rendered(self, form: Form, examination: Examination) -> tuple[Rendition, Rendition]:
+        """Render the picture and the card; the picture is shown while the card is being made."""
         max_side_px = self._settings.image.max_side_px
         canvas = picture_canvas(form.platform, form.fit, max_side_px=max_side_px)
-        picture, card = self._renderer.render(form.file, (canvas, card_canvas(form.fit)))
+        first = examination.show if self._moderation.is_on else None
+        picture, card = self._renderer.render(form.file, (canvas, card_canvas(form.fit)), first)
         return picture, card
 
     def _client(self, request: Request) -> str:

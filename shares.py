@@ -93,6 +93,19 @@ class Shares:
         self._require_live(share_key.share_id)
         return share_key
 
+    def was_stored(self, key: ShareKey) -> bool:
+        """Return whether a client's key has made a share before: one call to storage.
+
+        Raises: Gone where it was deleted, StorageUnavailable.
+        """
+        if key.is_minted:
+            return False
+        try:
+            self._storage.stat(object_name(key.share_id, PICTURE))
+        except ObjectNotFound:
+            return False
+        return True
+
     def store(self, key: ShareKey, form: Form, picture: Rendition, card: Rendition) -> Share:
         """Return the stored share; the same key and form give the same share.
 

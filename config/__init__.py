@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 VERSION = "1.0.0"
-SECRETS = frozenset({"RATE_LIMIT_STORAGE_URI"})  # variables whose text may hold a password
+# Variables whose text may hold a password, or an address that is nobody else's business.
+SECRETS = frozenset({"RATE_LIMIT_STORAGE_URI", "CHECK_URL", "CHECK_KEY"})
 _POSITIVE, _MEGABYTES = values.whole(1), values.millions("megabytes")
 
 
@@ -90,7 +91,10 @@ class Settings:
     cta_text, page_title, page_description: in place of the texts of any language, empty for those;
     page_language: the tag of a language in serving/texts; logo_file: one of LOGO_SIGNATURES;
     accent_color: (red, green, blue), 0-255; picture_links: where a browser that opens a picture's
-    link is led, "page" or "picture".
+    link is led, "page" or "picture";
+    check_url: who looks at pictures, None for nobody; check_key: signs what is posted there, empty
+    for no signature; check_fails: what no verdict means, "closed" or "open"; check_allow_private:
+    whether check_url may lead to an address that is not public.
     """
 
     image: ImageSettings
@@ -120,6 +124,11 @@ class Settings:
     logo_file: Path | None
     accent_color: tuple[int, int, int] | None
     picture_links: str
+    check_url: str | None = field(repr=False)
+    check_key: str = field(repr=False)
+    check_timeout_s: float
+    check_fails: str
+    check_allow_private: bool
     demo_page: bool
     log_level: str
 
@@ -170,11 +179,18 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         logo_file=env.read("LOGO_FILE", "", values.LOGO.or_none()),
         accent_color=env.read("ACCENT_COLOR", "", values.COLOR.or_none()),
         picture_links=env.read("PICTURE_LINKS", "page", values.one_of("page", "picture")),
+        check_url=env.read("CHECK_URL", "", values.ENDPOINT.or_none()),
+        check_key=env.read("CHECK_KEY", "", values.SECRET.or_none()) or "",
+        check_timeout_s=env.read("CHECK_TIMEOUT_S", "5", values.SECONDS),
+        check_fails=env.read("CHECK_FAILS", "closed", values.one_of("closed", "open")),
+        check_allow_private=env.read("CHECK_ALLOW_PRIVATE", "off", values.ON_OFF),
         demo_page=env.read("DEMO_PAGE", "off" if in_cloud else "on", values.ON_OFF),
         log_level=env.read("LOG_LEVEL", "INFO", values.one_of("DEBUG", "INFO", "WARNING", "ERROR")),
     )
     if in_cloud and "GCS_BUCKET_NAME" not in env.problems and settings.bucket_name is None:
         env.report("GCS_BUCKET_NAME", "", "the bucket that keeps the shares (there is no default)")
+    if (settings.check_url or "").startswith("http:") and not settings.check_allow_private:
+        env.report("CHECK_URL", "http://...", "an https URL, or CHECK_ALLOW_PRIVATE=on")
     _require_glyphs(settings.image, env)
     env.raise_problems()
     return settings
@@ -213,6 +229,8 @@ class _Environment:
 
     def report(self, name: str, found: str, expected: str) -> None:
         shown = re.sub(r"//\S*@", "//...@", found)  # a password may stand there
+        if found and name.endswith("_KEY"):
+            shown = f"{len(found)} characters"
         self.problems[name] = f"{name}: found {shown!r}, expected {expected}"
 
     def raise_problems(self) -> None:

@@ -133,6 +133,13 @@ def _hours(text: str) -> timedelta:
     return timedelta(hours=hours)
 
 
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0.1 <= seconds <= 30:  # noqa: PLR2004 - a request has 120 s in all
+        raise ValueError(text)
+    return seconds
+
+
 def _origins(text: str) -> tuple[str, ...]:
     if text == "*":
         return ("*",)
@@ -147,6 +154,12 @@ def _limit_storage(text: str) -> str:
     url = urlsplit(text)
     is_redis = url.scheme in {"redis", "rediss"} and url.hostname and url.port != 0  # may raise
     if text != "memory://" and not (is_redis and _REDIS_REST.fullmatch(f"{url.path}?{url.query}")):
+        raise ValueError(text)
+    return text
+
+
+def _endpoint(text: str) -> str:
+    if urlsplit(WEB_URL.parse(text)).port == 0:  # may raise
         raise ValueError(text)
     return text
 
@@ -180,6 +193,7 @@ FONT = Kind(_font, "a .ttf or .otf file")
 LOGO = Kind(_logo, f"an .svg, .png, .jpg or .webp file, at most {LOGO_MAX_BYTES} bytes")
 COLOR = Kind(_color, "#rrggbb")
 HOURS = Kind(_hours, "hours above 0, at most 8760")
+SECONDS = Kind(_seconds, "seconds from 0.1 to 30")
 ON_OFF = Kind(lambda text: one_of("on", "off").parse(text) == "on", "on or off")
 ORIGINS = Kind(
     _origins,
@@ -190,10 +204,12 @@ BASE_URL = Kind(
     "https://host or https://host/path, without query or fragment",
 )
 WEB_URL = matching(rf"https?://{_AUTHORITY}(?:[/?#]{_URL_REST})?", "an http or https URL")
+ENDPOINT = Kind(_endpoint, WEB_URL.expected)
 CONTACT_URL = matching(
     rf"https://{_AUTHORITY}(?:[/?#]{_URL_REST})?|mailto:[^@\s]+@{_URL_REST}",
     "an https or mailto URL",
 )
+SECRET = matching(r"[A-Za-z0-9_-]{16,128}", "16 to 128 characters A-Z a-z 0-9 _ -")
 # https://cloud.google.com/storage/docs/buckets#naming
 BUCKET_NAME = matching(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]", "a bucket name")
 RATE_LIMIT = matching(

@@ -98,14 +98,26 @@ class _Picture:
 
 
 def rendered(
-    data: bytes, header: Header, canvases: Sequence[Canvas], settings: ImageSettings
+    data: bytes,
+    header: Header,
+    canvases: Sequence[Canvas],
+    settings: ImageSettings,
+    first: Callable[[Rendition], object] | None = None,
 ) -> list[Rendition]:
-    """Return one rendition for each canvas, in their order; none of them equal."""
+    """Return one rendition for each canvas, in their order; none of them equal.
+
+    first: takes the first one before the others are begun, and so as early as can be: what is made
+    side by side is ready at about the same time.
+    """
     picture = _prepared(data, header, canvases, settings)
 
     def made(number: int) -> Rendition:
         return _rendition(picture, number, canvases[number], settings)
 
+    if first is not None:
+        leading = made(0)
+        first(leading)
+        return [leading, *map(made, range(1, len(canvases)))]
     others = [_SIDE_BY_SIDE.submit(made, number) for number in range(1, len(canvases))]
     return [made(0), *(other.result() for other in others)]
 

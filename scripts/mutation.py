@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = ROOT / "build" / "mutate.json"
-PACKAGES = ("config", "imaging", "serving", "stores")
+PACKAGES = ("config", "imaging", "moderation", "serving", "stores")
 DECIDING = (  # what the sample is drawn from unless modules are named
     *("main", "shares", "share_keys", "links", "process", "image_ops", "serving", "stores"),
     *("imaging.geometry", "imaging.jpeg_writer", "imaging.decoding"),

@@ -23,7 +23,7 @@ def write_line(
 ) -> None:
     """Write the line of a request, with the fields that were noted while it was answered."""
     status, path = response.status_code, request.path[:PATH_CHARS]
-    severity = "INFO"
+    severity = "WARNING" if line.get("check") == "failed" else "INFO"  # published all the same
     if status >= HTTPStatus.BAD_REQUEST:
         severity = "ERROR" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "WARNING"
     asked = {

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from flask.testing import FlaskClient
 
 WEB = ROOT / "web"
-CLIENT_MAX_BYTES = 8_000
+CLIENT_MAX_BYTES = 8_200
 
 DEMO_FILES = {
     "/": ("demo.html", "text/html; charset=utf-8"),

@@ -214,6 +214,7 @@ def test_this_tree_deploys_its_modules_and_no_development_file() -> None:
         "config",
         "fonts",
         "imaging",
+        "moderation",
         "serving",
         "stores",
         "web",

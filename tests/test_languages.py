@@ -26,7 +26,7 @@ COVERED_BY_OTHER = {
     *("range_not_satisfiable", "precondition_failed"),
     "invalid_fields",
 }
-COVERED_BY_UNAVAILABLE = {"busy", "storage_unavailable"}
+COVERED_BY_UNAVAILABLE = {"busy", "storage_unavailable", "check_unavailable"}
 
 
 def placeholders(texts: Mapping[str, str]) -> dict[str, list[str]]:

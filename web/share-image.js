@@ -410,6 +410,7 @@ const TEXTS = {
   "error-unsupported_format": "Only {limit} can be shared.",
   "error-corrupt_image": "This picture cannot be used. Please choose another one.",
   "error-image_too_complex": "This picture cannot be used. Please choose another one.",
+  "error-picture_refused": "This picture cannot be shared. Please choose another one.",
   "error-origin_not_allowed": "Sharing is not set up for this site yet.",
   "error-other": "The picture could not be shared.",
 };
