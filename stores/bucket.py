@@ -1,6 +1,7 @@
 """Google Cloud Storage, by its official client: one HTTP request an operation.
 
-put, get, stat, delete            the caller waits timeout_s at most
+put, get, stat, delete, remove,
+names (a request a page)          the caller waits timeout_s at most
 └── a circuit                     refuses at once while storage hangs (circuit.py)
     └── a worker thread           tries, pauses, tries again
         └── gcs_client.py         imported by the first operation, or by warm_up()
@@ -32,9 +33,11 @@ from stores.contract import (
 from stores.gcs_client import (
     connect,
     download,
+    erase,
     etag_of,
     failure_code,
     is_transient,
+    listed,
     reload,
     status_of,
     upload,
@@ -115,6 +118,14 @@ class BucketStorage:
         condition = {"if_generation_not_match": 0} if must_exist else {}
         request = functools.partial(upload, tombstone, b"", **condition)
         self._run("delete", name, lambda operation: self._put(operation, tombstone, request))
+
+    def names(self, folder: str) -> list[str]:
+        """Return the names of a folder's objects (see Storage.names): one request a thousand."""
+        return self._run("list", folder, self._names)
+
+    def remove(self, name: str) -> None:
+        """Remove an object without a tombstone (see Storage.remove): one request."""
+        self._run("remove", name, self._remove)
 
     def sweep(self, has_ended: Callable[[str], bool]) -> None:
         """Do nothing: the bucket's lifecycle rule does (see Storage.sweep)."""
@@ -201,6 +212,20 @@ class BucketStorage:
             )
         )
 
+    def _names(self, operation: _Operation) -> list[str]:
+        names, page = self._attempted(operation, functools.partial(listed, operation.name, None))
+        while page:
+            more, page = self._attempted(operation, functools.partial(listed, operation.name, page))
+            names += more
+        return names
+
+    def _remove(self, operation: _Operation) -> None:
+        try:
+            self._attempted(operation, functools.partial(erase, operation.name))
+        except ObjectNotFound:
+            if operation.attempts == 1:  # else the answer to an earlier attempt got lost
+                raise
+
     def _bucket(self, operation: _Operation) -> Bucket:
         """Return the one client's bucket, made by the first caller while the others wait."""
         if not self._connecting.acquire(timeout=max(operation.left_s(), 0)):
@@ -219,7 +244,7 @@ class BucketStorage:
             return ObjectExists(operation.name) if is_put else ObjectNotFound(reason)
         if status != HTTPStatus.NOT_FOUND:
             return StorageUnavailable(reason)
-        if operation.verb in {"put", "delete"} or _NO_BUCKET in str(error):
+        if operation.verb in {"put", "delete", "list"} or _NO_BUCKET in str(error):
             return StorageUnavailable(f"bucket {self.location} does not exist: {reason}")
         return ObjectNotFound(reason)
 

@@ -3,7 +3,9 @@
 get, stat      kept ──────────────> answered from memory
                ├── being read ────> wait for that read, and share what comes of it
                └── else ──────────> read, and kept unless a put or delete ended meanwhile
-put, delete    pass through; what was kept of their name goes
+put, delete,   pass through; what was kept of their name goes
+remove
+names          passes through; nothing is kept of it
 
 Only what exists is kept: no tombstone and no "not found", because either may end at any moment, by
 way of another instance too. Nor is a failure, so that the next read tries again.
@@ -79,6 +81,15 @@ class CachedStorage:
         """Leave a tombstone (see Storage.delete), and keep nothing of the object."""
         with self._changing(name):
             self._behind.delete(name, must_exist=must_exist)
+
+    def names(self, folder: str) -> list[str]:
+        """Return the names of a folder's objects, as the store has them (see Storage.names)."""
+        return self._behind.names(folder)
+
+    def remove(self, name: str) -> None:
+        """Remove an object (see Storage.remove), and keep nothing of it."""
+        with self._changing(name):
+            self._behind.remove(name)
 
     def sweep(self, has_ended: Callable[[str], bool]) -> None:
         """Let the store remove what has ended (see Storage.sweep): none of it is kept."""

@@ -1,4 +1,4 @@
-"""What every store promises: four verbs on objects that are created once and deleted for good.
+"""What every store promises: verbs on objects that are created once and deleted for good.
 
 The life of a name goes one way:
 
@@ -9,6 +9,9 @@ name, a put that arrives late, or again, finds the name taken: the precondition 
 none" (ifGenerationMatch=0; a hard link in the folder) is checked by the store itself, at the moment
 of writing. A late delete replaces a tombstone by a tombstone. Expired objects, tombstones included,
 are removed by the sweep of a folder and by the lifecycle rule of a bucket.
+
+Both leave alone what is not a share's: such objects are found by names, and end by remove, which
+leaves nothing. Their names may be taken again.
 """
 
 from __future__ import annotations
@@ -99,6 +102,20 @@ class Storage(Protocol):
         Raises: ObjectNotFound where must_exist finds nothing; StorageUnavailable.
         """
 
+    def names(self, folder: str) -> list[str]:
+        """Return the names of all objects of a folder, such as "a" of "a/b/c", sorted.
+
+        Raises: StorageUnavailable, also where there is no time left for all of them.
+        """
+
+    def remove(self, name: str) -> None:
+        """Remove an object, or a tombstone, without leaving any.
+
+        For objects that no late put may bring back, which a share's are not: delete those.
+
+        Raises: ObjectNotFound, StorageUnavailable.
+        """
+
     def sweep(self, has_ended: Callable[[str], bool]) -> None:
         """Remove expired objects and tombstones, if nothing else does.
 
@@ -141,9 +158,14 @@ def not_deleted(stored: StoredObject) -> StoredObject:
     return stored
 
 
+def is_name(text: str) -> bool:
+    """Return whether a text may be the name of an object."""
+    return _NAME.fullmatch(text) is not None
+
+
 def checked_name(name: str) -> str:
     """Return a name; raise ValueError for one that this program does not make."""
-    if not _NAME.fullmatch(name):
+    if not is_name(name):
         raise ValueError(f"not an object name: {name!r}")
     return name
 

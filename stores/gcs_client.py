@@ -145,6 +145,27 @@ def download(sink: BytesIO, name: str, bucket: Bucket, timeout_s: float) -> Blob
     return blob
 
 
+def erase(name: str, bucket: Bucket, timeout_s: float) -> None:
+    """Delete an object."""
+    bucket.blob(name).delete(retry=None, timeout=timeout_s)
+
+
+def listed(
+    folder: str, page: str | None, bucket: Bucket, timeout_s: float
+) -> tuple[list[str], str | None]:
+    """Return the names on a page of a folder's objects, sorted, and the token of the next page."""
+    found = bucket.client.list_blobs(
+        bucket,
+        prefix=f"{folder}/",
+        page_token=page,
+        fields="items(name),nextPageToken",
+        retry=None,
+        timeout=timeout_s,
+    )
+    names = [blob.name for blob in next(found.pages, ())]
+    return names, found.next_page_token
+
+
 def etag_of(blob: Blob) -> str:
     """Return the MD5 of an object's bytes, in hexadecimal."""
     return base64.b64decode(blob.md5_hash or "").hex()

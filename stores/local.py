@@ -25,6 +25,7 @@ from stores.contract import (
     StoredObject,
     checked_name,
     described,
+    is_name,
     not_deleted,
     shortened,
 )
@@ -88,6 +89,24 @@ class LocalStorage:
                 raise ObjectNotFound(f"delete: no {name} in {self.location}")
             with self._written(b"", tombstone) as incoming:
                 self._placed(name, incoming.replace)
+
+    def names(self, folder: str) -> list[str]:
+        """Return the names of a folder's objects, other files left out (see Storage.names)."""
+        with self._translated("list", folder):
+            files = [
+                Path(parent, file).relative_to(self._folder).as_posix()
+                for parent, _, files in os.walk(self._path(folder), onerror=_unless_gone)
+                for file in files
+            ]
+        return sorted(filter(is_name, files))
+
+    def remove(self, name: str) -> None:
+        """Remove an object without a tombstone (see Storage.remove)."""
+        with self._translated("remove", name):
+            try:
+                self._path(name).unlink()
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                raise ObjectNotFound(f"remove: no {name} in {self.location}") from None
 
     def sweep(self, has_ended: Callable[[str], bool]) -> None:
         """Remove expired objects, and files that were left half written (see Storage.sweep).
@@ -211,6 +230,11 @@ def _collected(failures: list[OSError]) -> Iterator[None]:
         pass  # it went meanwhile
     except OSError as error:
         failures.append(error)
+
+
+def _unless_gone(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def _failure_code(error: BaseException) -> str:

@@ -269,6 +269,31 @@ class TestContract:
         assert either.is_ready
         put(either)
 
+    def test_names_are_those_of_one_folder_until_they_are_removed(self, either: Storage) -> None:
+        names = [f"kept/{number:04}/{number}" for number in range(3)]
+        for name in (*reversed(names), "kept2/0/0", "shares/00/x"):
+            put(either, name, b"")
+        assert either.names("kept") == names
+        assert either.names("kept/0001") == names[1:2]
+        either.remove(names[1])
+        assert either.names("kept") == [names[0], names[2]]
+        with pytest.raises(ObjectNotFound):
+            either.get(names[1])
+        with pytest.raises(ObjectNotFound):
+            either.remove(names[1])
+        put(either, names[1], b"again")
+        assert either.get(names[1])[1] == b"again"
+
+    def test_a_folder_that_is_not_there_has_no_names(self, either: Storage) -> None:
+        assert either.names("nothing") == []
+
+    def test_a_tombstone_can_be_removed(self, either: Storage) -> None:
+        put(either)
+        either.delete(NAME)
+        either.remove(NAME)
+        with pytest.raises(ObjectNotFound):
+            either.remove(NAME)
+
 
 def test_open_storage_takes_the_bucket_where_there_is_one(tmp_path: Path) -> None:
     opened = open_storage(load_settings({"GCS_BUCKET_NAME": "my-bucket"}))
