@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from errors import CorruptImage, ImageTooComplex
 from imaging.headers import Header, read_header
+from imaging.likeness import LIKENESS
 from imaging.memory_cost import decode_bytes
 from imaging.pipeline import Rendition, rendered
 from imaging.sandbox import Sandbox
@@ -100,9 +101,12 @@ def _renditions(answer: bytes) -> list[Rendition]:
     said = json.loads(head)
     if "code" in said:
         raise _REFUSALS[said["code"]](str(said["reason"]))
-    renditions, start = [], 0
+    likeness, renditions, start = str(said["likeness"]), list[Rendition](), 0
+    if not LIKENESS.fullmatch(likeness):
+        raise ValueError("no likeness")
     for width, height, length in said["renditions"]:
         jpeg = jpegs[start : start + length]
-        renditions.append(Rendition(data=jpeg, size=(int(width), int(height))))
+        size = (int(width), int(height))
+        renditions.append(Rendition(data=jpeg, size=size, likeness=likeness))
         start += length
     return renditions

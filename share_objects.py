@@ -67,13 +67,14 @@ class Share:
         )
 
 
-def metadata_of(form: Form, expires_at: int) -> dict[str, str]:
-    """Return the metadata of a share's objects; expires_at: epoch seconds."""
+def metadata_of(form: Form, expires_at: int, likeness: str) -> dict[str, str]:
+    """Return the metadata of a share's objects; expires_at: epoch seconds; likeness: the upload's."""
     return {
         "expires": str(expires_at),
         "platform": form.platform,
         "effect_type": form.effect_type,
         **_optional_fields(form),
+        "likeness": likeness,
     }
 
 

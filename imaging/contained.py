@@ -35,5 +35,5 @@ def answer(question: bytes, data: bytes) -> bytes:
     except UnusableImage as error:
         return json.dumps({"code": error.code, "reason": error.reason}).encode() + b"\n"
     announced = [(*rendition.size, len(rendition.data)) for rendition in renditions]
-    head = json.dumps({"renditions": announced}).encode()
+    head = json.dumps({"likeness": renditions[0].likeness, "renditions": announced}).encode()
     return b"".join((head, b"\n", *(rendition.data for rendition in renditions)))

@@ -3,6 +3,7 @@
     data ── open_picture ── frame, once for each canvas
                   │
             load        decode, a JPEG straight to about the largest size that is shown
+            likeness    what copies of it are recognised by
             look        where faces are, what is transparent; frame again
             shrunk      what the frames show of it, to the largest size in which they show it
             turned      upright
@@ -41,6 +42,7 @@ from imaging.geometry import (
     upright_region,
 )
 from imaging.jpeg_writer import encode, require_only_pixels
+from imaging.likeness import PLAIN, likeness
 from imaging.resizing import Part, cut, glance, has_alpha, shrunk, turned, visible_boxes
 from imaging.saliency import SIDE, blends_in, interest, touched_sides
 
@@ -61,12 +63,15 @@ _SIDE_BY_SIDE = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="rendition
 class Rendition:
     """A picture ready to be stored: a JPEG of nothing but pixels, and its size (width, height).
 
+    likeness: of the upload, the same whatever the canvas is (see imaging.likeness).
+
     Raises: ShareImageError for a JPEG that holds anything else.
     """
 
     data: bytes = field(repr=False)
     size: Size
     content_type: str = "image/jpeg"
+    likeness: str = PLAIN
 
     def __post_init__(self) -> None:
         require_only_pixels(self.data)
@@ -95,6 +100,7 @@ class _Picture:
     parts: tuple[Part, ...]
     look: _Look
     full_chroma: bool
+    likeness: str
 
 
 def rendered(
@@ -128,10 +134,12 @@ def _prepared(
     """Decode and do, once, what all renditions have in common."""
     source = open_picture(data, header)
     turn, profile = orientation(source, header), source.info.get("icc_profile")
-    size = upright(source.size, turn)
+    stored = source.size
+    size = upright(stored, turn)
     frames = [frame(size, canvas) for canvas in canvases]
     largest = upright(largest_scaled(frames), turn)
     load(source, largest)
+    seen_as = likeness(source, stored, turn, profile)
     full_chroma = has_full_chroma(source, largest)
     look = _look(source, turn, canvases, settings)
     frames = [
@@ -151,6 +159,7 @@ def _prepared(
         parts=_parts(frames, part),
         look=look,
         full_chroma=full_chroma,
+        likeness=seen_as,
     )
 
 
@@ -213,7 +222,7 @@ def _rendition(
 
         pixels = watermarked(pixels, settings.watermark_text, settings.watermark_font, place.seen)
     data = encode(pixels, max_bytes=canvas.max_bytes, full_chroma=picture.full_chroma)
-    return Rendition(data=data, size=pixels.size)
+    return Rendition(data=data, size=pixels.size, likeness=picture.likeness)
 
 
 def _laid(
