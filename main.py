@@ -100,7 +100,7 @@ class Service:
         )
         self._renderer = Renderer(settings.image, self._memory)
         self._shares = Shares(self._storage, settings.share_ttl, self.log)
-        self._moderation = Moderation(settings)
+        self._moderation = Moderation(settings, self._storage)
         self._pages = Pages(settings)
         self._views = Views(settings, self._shares, self._pages)
         self._assets = Assets(demo_page=settings.demo_page, logo_file=settings.logo_file)
@@ -152,7 +152,8 @@ class Service:
             examination = self._moderation.examination(key.share_id, form, was_stored)
             with stage("render"):
                 picture, card = self._rendered(form, examination)
-            examination.settle(picture)
+            with stage("check"):
+                examination.settle(picture)
             with stage("store"):
                 share = self._shares.store(key, form, picture, card)
         note(bytes_out=share.size_bytes)

@@ -1,7 +1,8 @@
 """What a picture must pass before it is public.
 
     Moderation ── Examination ──┬── show      the picture goes out, while the card is being made
-                                └── settle    its verdict, before anything is stored
+                                └── settle    not blocked? its verdict? before anything is stored
+    blocklist.py         the pictures that were taken down for good
     contract.py          Check: looks at pictures; another one is one class
     └── http_check.py    one POST to CHECK_URL
 
@@ -15,7 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from errors import CheckUnavailable, PictureRefused, ShareImageError
-from logs import note, stage
+from logs import note
+from moderation.blocklist import Blocklist
 from moderation.contract import Candidate
 
 if TYPE_CHECKING:
@@ -27,13 +29,18 @@ if TYPE_CHECKING:
     from image_ops import Rendition
     from moderation.contract import Check
     from serving.forms import Form
+    from storage import Storage
 
 
 class Moderation:
-    """Has pictures examined by a check; without one, by what CHECK_URL names, if it names any."""
+    """Holds pictures against the list of those that are blocked, and shows them to a check.
 
-    def __init__(self, settings: Settings, check: Check | None = None) -> None:
+    storage: keeps the list; check: if none is given, the one that CHECK_URL names, if it does.
+    """
+
+    def __init__(self, settings: Settings, storage: Storage, check: Check | None = None) -> None:
         self._settings = settings
+        self._blocklist = Blocklist(storage)
         self._check = check or _configured(settings)
         self._pool = ThreadPoolExecutor(settings.threads, thread_name_prefix="checks")
 
@@ -50,13 +57,14 @@ class Moderation:
     def examination(
         self, share_id: UUID, form: Form, was_stored: Callable[[], bool]
     ) -> Examination:
-        """Return what the picture of one share has to pass: nothing, if nobody looks.
+        """Return what the picture of one share has to pass; the list is read beside what follows.
 
-        was_stored: whether the share is there already, so that its picture passed.
+        was_stored: whether the share is there already, so that its picture passed the check.
         """
+        self._blocklist.refresh()
         check = self._check
         if check is None or was_stored():
-            return Examination(None, self._settings)
+            return Examination(self._blocklist, None, self._settings)
 
         def ask(jpeg: bytes) -> Future[None]:
             candidate = Candidate(
@@ -64,16 +72,22 @@ class Moderation:
             )
             return self._pool.submit(check.examine, candidate)
 
-        return Examination(ask, self._settings)
+        return Examination(self._blocklist, ask, self._settings)
 
 
 class Examination:
     """One picture before its check: shown once, and published only as it was shown.
 
-    ask: shows a JPEG, and returns what the verdict comes with; None to publish it as it is.
+    ask: shows a JPEG, and returns what the verdict comes with; None where nobody looks.
     """
 
-    def __init__(self, ask: Callable[[bytes], Future[None]] | None, settings: Settings) -> None:
+    def __init__(
+        self,
+        blocklist: Blocklist,
+        ask: Callable[[bytes], Future[None]] | None,
+        settings: Settings,
+    ) -> None:
+        self._blocklist = blocklist
         self._ask = ask
         self._timeout_s = settings.check_timeout_s
         self._fails_open = settings.check_fails == "open"
@@ -92,8 +106,9 @@ class Examination:
         """Return where the picture, which is to be stored, may be published.
 
         Raises: PictureRefused; CheckUnavailable where there is no verdict, unless CHECK_FAILS says
-        that this publishes.
+        that this publishes; StorageUnavailable where it is not known what is blocked.
         """
+        self._blocklist.check(picture.likeness)
         if self._ask is None:
             return
         if self._verdict is None:
@@ -101,8 +116,7 @@ class Examination:
         if picture.data != self._shown:
             raise ShareImageError("the check was shown another picture")
         try:
-            with stage("check"):
-                self._wait()
+            self._wait()
             note(check="passed")
         except PictureRefused:
             note(check="refused")

@@ -693,7 +693,7 @@ def test_a_request_is_one_line_of_the_log(
     assert line["bytes_in"] == len(photo)
     assert line["bytes_out"] == share["bytes"]
     assert line["pixels"] == 640 * 480
-    assert set(line["stages_ms"]) == {"receive", "render", "store"}
+    assert set(line["stages_ms"]) == {"receive", "render", "check", "store"}
     assert line["httpRequest"]["status"] == 200
     assert "private-name" not in text
     assert share["delete_token"] not in text

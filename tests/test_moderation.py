@@ -30,6 +30,7 @@ from moderation.http_check import ANSWER_MAX_BYTES, HttpCheck, is_public
 from platforms import card_canvas, picture_canvas
 from share_keys import ShareKey
 from shares import Shares
+from storage import open_storage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -424,7 +425,7 @@ def test_a_check_that_never_returns_holds_nobody_longer_than_the_time_it_has(
         {"LOCAL_STORAGE_DIR": str(tmp_path), "CHECK_TIMEOUT_S": "0.1", "THREADS": "2"}
     )
     until = threading.Event()
-    moderation = Moderation(settings, Inspector(until))
+    moderation = Moderation(settings, open_storage(settings), Inspector(until))
     header = read_header(photo, settings.image)
     (picture,) = render(photo, header, [card_canvas(None)], settings.image)
     form: Any = candidate()  # has what is asked of a form
@@ -448,7 +449,7 @@ def test_a_picture_that_is_not_the_shown_one_is_not_published(photo: bytes, tmp_
     canvases = (picture_canvas("email", None, max_side_px=1200), card_canvas(None))
     picture, card = render(photo, header, canvases, settings.image)
     form: Any = candidate()
-    examination = Moderation(settings, Inspector(until)).examination(
+    examination = Moderation(settings, open_storage(settings), Inspector(until)).examination(
         form.share_id, form, lambda: False
     )
     examination.show(card)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import re
 import shutil
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -13,12 +15,18 @@ from faulty_gcs import Answer, running_faulty_gcs
 from function_server import ROOT, FunctionServer, clean_environ, free_port, serve
 from gcs_server import GcsServer, running_gcs_server
 from keys import uuid7
+from pictures import encoded, photo_jpeg
+from PIL import Image, ImageOps
+from posting import post as posted
 
 import deployed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from conftest import MakeClient
+    from flask.testing import FlaskClient
 
 BUCKET = "shares-remove"
 
@@ -53,7 +61,7 @@ def gcs() -> Iterator[GcsServer]:
 @pytest.fixture(scope="module")
 def function(gcs: GcsServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FunctionServer]:
     """A function that keeps its shares in a bucket."""
-    env = {"GCS_BUCKET_NAME": BUCKET, "STORAGE_EMULATOR_HOST": gcs.endpoint}
+    env: Any = {"GCS_BUCKET_NAME": BUCKET, "STORAGE_EMULATOR_HOST": gcs.endpoint}
     with serve(tmp_path_factory.mktemp("function"), env) as running:
         yield running
 
@@ -146,3 +154,131 @@ def test_what_is_no_share_id_is_named_and_the_others_are_removed(
     assert removed.returncode == 1
     assert "nonsense: not a share id" in removed.stderr
     assert f"{living}: gone" in removed.stdout
+
+
+# --- pictures that are to stay away
+
+
+def as_webp(photo: bytes) -> bytes:
+    return encoded(Image.open(io.BytesIO(photo)), "WEBP", quality=40)
+
+
+def half(photo: bytes) -> bytes:
+    return encoded(Image.open(io.BytesIO(photo)).reduce(2), "PNG")
+
+
+def cropped(picture: bytes) -> bytes:
+    opened = Image.open(io.BytesIO(picture))
+    return encoded(opened.crop((0, 0, round(opened.width * 0.95), opened.height)), "JPEG")
+
+
+def mirrored(photo: bytes) -> bytes:
+    return encoded(ImageOps.mirror(Image.open(io.BytesIO(photo))), "JPEG", quality=80)
+
+
+def folder_with(photo: bytes, make_client: MakeClient, folder: Path) -> tuple[FlaskClient, str]:
+    """Return the function on a folder, and the id of a share of the photo there."""
+    client = make_client(LOCAL_STORAGE_DIR=str(folder), RATE_LIMIT="1000/hour")
+    return client, posted(client, photo, platform="facebook").get_json()["share_id"]
+
+
+def test_a_blocked_picture_is_refused_as_every_copy_of_it_until_it_is_unblocked(
+    make_client: MakeClient, photo: bytes, tmp_path: Path
+) -> None:
+    client, share_id = folder_with(photo, make_client, tmp_path)
+    other = posted(client, photo, platform="x").get_json()["share_id"]
+    picture = client.get(f"/s/{share_id}.jpg?raw").data
+    blocked = remove(tmp_path, "--block", f"https://shop.example/s/{share_id}?via=x")
+    assert blocked.returncode == 0, blocked.stderr
+    assert blocked.stdout.splitlines() == [
+        f"{share_id}: copies are refused within 60 s",
+        f"{share_id}: gone from local storage {tmp_path}",
+    ]
+    assert client.get(f"/s/{share_id}").status_code == 410
+    assert client.get(f"/s/{other}").status_code == 200
+    listed = remove(tmp_path, "--list").stdout.splitlines()
+    assert [line.split()[0] for line in listed] == [share_id]
+    assert re.fullmatch(r"\S+  shared \d{4}-\d\d-\d\d \d\d:\d\d UTC", listed[0])
+
+    fresh = make_client(LOCAL_STORAGE_DIR=str(tmp_path), RATE_LIMIT="1000/hour")
+    copies = (photo, picture, as_webp(photo), half(photo), mirrored(photo), cropped(picture))
+    for copy in copies:
+        for platform, fit in (("facebook", "cover"), ("instagram", "pad"), ("email", "inside")):
+            answer = posted(fresh, copy, platform=platform, fit=fit)
+            assert answer.get_json().get("code") == "picture_refused", (
+                platform,
+                len(copy),
+                answer.get_json(),
+            )
+    assert posted(fresh, photo_jpeg((600, 450)), platform="x").status_code == 200
+
+    unblocked = remove(tmp_path, "--unblock", f"{share_id}.jpg", f"/s/{share_id}.jpg")
+    assert (unblocked.returncode, unblocked.stdout.count("accepted again")) == (1, 1)
+    assert remove(tmp_path, "--list").stdout == ""
+    again = make_client(LOCAL_STORAGE_DIR=str(tmp_path), RATE_LIMIT="1000/hour")
+    assert all(posted(again, copy, platform="x").status_code == 200 for copy in copies)
+
+
+def test_what_cannot_be_blocked_is_removed_all_the_same_and_named(
+    make_client: MakeClient, photo: bytes, tmp_path: Path
+) -> None:
+    client, gone = folder_with(photo, make_client, tmp_path)
+    plain = posted(
+        client, encoded(Image.new("RGB", (64, 64), "teal"), "JPEG"), platform="x"
+    ).get_json()["share_id"]
+    remove(tmp_path, gone)
+    never = uuid7()
+    done = remove(tmp_path, "--block", gone, plain, never, "no-id")
+    assert done.returncode == 1
+    nothing = "not blocked: there is no picture to recognise copies by"
+    *said, _ = done.stderr.splitlines()  # the last one: links were not fetched
+    assert said == [
+        f"{gone}: {nothing}",
+        f"{plain}: not blocked: too little is in the picture to recognise copies",
+        f"{never}: {nothing}",
+        f"no-id: {nothing}",
+        f"{gone}: nothing to remove in local storage {tmp_path}",
+        f"{never}: nothing to remove in local storage {tmp_path}",
+        "no-id: not a share id (a UUIDv7, as in the link /s/SHARE_ID)",
+    ]
+    assert done.stdout.splitlines() == [f"{plain}: gone from local storage {tmp_path}"]
+    assert remove(tmp_path, "--list").stdout == ""
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ("--list", "x"), ("--block",), ("--block", "--unblock", "x"), ("--blok", "x")]
+)
+def test_arguments_that_make_no_sense_remove_nothing(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    done = remove(tmp_path, *arguments)
+    assert done.returncode == 2
+    assert "usage: scripts/remove" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_bucket_keeps_the_list_and_a_list_that_cannot_be_read_publishes_nothing(
+    gcs: GcsServer,
+    photo: bytes,
+    tmp_path: Path,
+    make_client: MakeClient,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with running_faulty_gcs(gcs.endpoint) as storage:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", storage.endpoint)
+        env: Any = {"GCS_BUCKET_NAME": BUCKET, "STORAGE_EMULATOR_HOST": storage.endpoint}
+        client = make_client(**env)
+        share_id = posted(client, photo, platform="x").get_json()["share_id"]
+        assert remove(tmp_path, "--block", share_id, **env).returncode == 0
+        assert remove(tmp_path, "--list", **env).stdout.startswith(f"{share_id}  shared")
+        fresh = make_client(**env)
+        assert posted(fresh, half(photo), platform="email").status_code == 400
+        storage.add(Answer(403, b"{}"), when=lambda r: "prefix=blocked" in r.path, times=9)
+        denied = make_client(**env)
+        answer = posted(denied, photo_jpeg((600, 450)), platform="x")
+        assert (answer.status_code, answer.get_json()["code"]) == (503, "storage_unavailable")
+        assert remove(tmp_path, "--unblock", share_id, **env).returncode == 1
+        storage.clear()
+        assert remove(tmp_path, "--unblock", share_id, **env).returncode == 0
+        assert remove(tmp_path, "--list", **env).stdout == ""
