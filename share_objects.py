@@ -68,7 +68,7 @@ class Share:
 
 
 def metadata_of(form: Form, expires_at: int, likeness: str) -> dict[str, str]:
-    """Return the metadata of a share's objects; expires_at: epoch seconds; likeness: the upload's."""
+    """Return the metadata of objects; expires_at: epoch seconds; likeness: of the upload."""
     return {
         "expires": str(expires_at),
         "platform": form.platform,

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from imaging.geometry import Size
 
 # Of LIKENESS_BITS: chosen by bench/likeness.py, whose table is in docs/abuse.md.
-MAX_DISTANCE: Final = 28
+MAX_DISTANCE: Final = 24
 LIKENESS = re.compile("[0-9a-f]{64}")
 PLAIN = "0" * 64  # like no picture of which copies can be told
 
