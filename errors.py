@@ -12,6 +12,10 @@ ShareImageError                 500 internal_error
 │   │   └── ImageTooComplex         image_too_complex
 │   └── PictureRefused              picture_refused
 ├── MissingToken                401 missing_token
+├── MissingUploadToken          401 missing_upload_token
+├── WrongUploadToken            403 wrong_upload_token
+│   └── ExpiredUploadToken
+├── WrongSignature              403 wrong_signature
 ├── OriginNotAllowed            403 origin_not_allowed
 ├── WrongToken                  403 wrong_token
 ├── NotFound                    404 not_found
@@ -155,6 +159,38 @@ class MissingToken(ShareImageError):
     code = "missing_token"
     detail = "Missing delete_token: send it as Authorization: Bearer"
     _headers = MappingProxyType({"WWW-Authenticate": "Bearer"})
+
+
+class MissingUploadToken(ShareImageError):
+    """Uploads need a token, and the request has none where one is looked for."""
+
+    status = HTTPStatus.UNAUTHORIZED
+    code = "missing_upload_token"
+    detail = "Missing upload token: send it as Authorization: Bearer, or as token before the file"
+    _headers = MappingProxyType({"WWW-Authenticate": "Bearer"})
+
+
+class WrongUploadToken(ShareImageError):
+    """The token does not let this request in; only the log says why (RFC 6750, section 3.1)."""
+
+    status = HTTPStatus.FORBIDDEN
+    code = "wrong_upload_token"
+    detail = "This upload token is not valid"
+    _headers = MappingProxyType({"WWW-Authenticate": 'Bearer error="invalid_token"'})
+
+
+class ExpiredUploadToken(WrongUploadToken):
+    """The token was right once: a new one will do."""
+
+    detail = "This upload token has expired"
+
+
+class WrongSignature(ShareImageError):
+    """A request says that it comes by way of the shop's app proxy, and does not."""
+
+    status = HTTPStatus.FORBIDDEN
+    code = "wrong_signature"
+    detail = "The signature of the app proxy is missing, wrong or too old"
 
 
 class OriginNotAllowed(ShareImageError):

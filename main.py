@@ -7,6 +7,7 @@
         ├── page            what a visitor sees
         ├── picture, card   what was stored
         ├── asset, texts    the browser client, its languages, the demo page, the logo
+        ├── token           who may share, by way of the shop
         ├── health, openapi what runs here; the contract
         └── _preflight      CORS
 
@@ -46,12 +47,14 @@ from logs import Log, note, request_line, stage
 from moderation import Moderation
 from platforms import card_canvas, picture_canvas
 from process import MemoryBudget
+from serving.admission import Gate, bearer
+from serving.app_proxy import token_answer
 from serving.assets import PATHS as ASSET_PATHS
 from serving.assets import Assets
 from serving.body import body_bytes
 from serving.conditional import conditional
 from serving.cors import Origins, preflight_headers
-from serving.forms import idempotency_key, parse_form
+from serving.forms import parse_form
 from serving.framework import claim_answers, warm_up_in_workers
 from serving.health import Health, warn_of_memory_limits, warn_of_missing_glyphs
 from serving.pages import Pages
@@ -100,6 +103,7 @@ class Service:
         )
         self._renderer = Renderer(settings.image, self._memory)
         self._shares = Shares(self._storage, settings.share_ttl, self.log)
+        self._gate = Gate(settings, self._rate_limiter, self._shares)
         self._moderation = Moderation(settings, self._storage)
         self._pages = Pages(settings)
         self._views = Views(settings, self._shares, self._pages)
@@ -141,13 +145,14 @@ class Service:
         """Answer POST /api/v2/share-image: receive, render, check, store, answer."""
         started = time.perf_counter()
         self._origins.check(visit.origin, visit.own_origins)
-        rate_limit = self._rate_limiter.count(self._client(request))
-        key = self._shares.begin(idempotency_key(request))
-        max_upload_bytes = self._settings.max_upload_bytes
-        with self._memory.reserve(body_bytes(request, max_upload_bytes=max_upload_bytes)):
+        admission = self._gate.admission(request, visit.origin)
+        max_bytes = admission.max_file_bytes
+        with self._memory.reserve(body_bytes(request, max_upload_bytes=max_bytes)):
             with stage("receive"):
-                form = parse_form(request, max_upload_bytes=max_upload_bytes)
+                admit = None if admission.is_complete else admission.admit
+                form = parse_form(request, max_upload_bytes=max_bytes, admit=admit)
             note(platform=form.platform, effect_type=form.effect_type, bytes_in=len(form.file))
+            key = admission.key
             was_stored = partial(self._shares.was_stored, key)
             examination = self._moderation.examination(key.share_id, form, was_stored)
             with stage("render"):
@@ -159,17 +164,17 @@ class Service:
         note(bytes_out=share.size_bytes)
         intents = self._pages.intents(visit.base_url, share)
         response = share_answer(share, key.value, visit.base_url, intents, started)
-        response.headers.update(rate_limit)
+        response.headers.update(admission.rate_limit)
         return response
 
     def delete(self, request: Request, visit: Visit, share_id: str) -> Response:
         """Answer DELETE /api/v2/share-image/{share_id}: 204, again and again."""
         self._origins.check(visit.origin, visit.own_origins)
         parsed = self._shares.parse_id(share_id)
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not token:
+        token = bearer(request)
+        if not token:
             raise MissingToken
-        if not token_matches(token.strip(), share_id):
+        if not token_matches(token, share_id):
             raise WrongToken
         client = self._client(request)
         self._shares.delete(parsed, admit=lambda: self._rate_limiter.count(client))
@@ -194,6 +199,10 @@ class Service:
     def texts(self, request: Request, _visit: Visit, tag: str) -> Response:
         """Answer GET and HEAD /texts/{tag}.json: what the browser client says in a language."""
         return self._assets.texts(request, tag)
+
+    def token(self, request: Request, _visit: Visit) -> Response:
+        """Answer GET /token: an upload token for a page of the shop, by way of its app proxy."""
+        return token_answer(request, self._settings)
 
     def health(self, _request: Request, _visit: Visit) -> Response:
         """Answer GET /health: what runs, how it is configured, what of it works; calls nothing."""
@@ -277,6 +286,7 @@ ROUTES = Map(
         Rule(_CARD, endpoint=Service.card, methods=["GET"]),
         Rule("/texts/<tag>.json", endpoint=Service.texts, methods=["GET"]),
         *(Rule(path, endpoint=Service.asset, methods=["GET"]) for path in ASSET_PATHS),
+        Rule("/token", endpoint=Service.token, methods=["GET"]),
         Rule("/health", endpoint=Service.health, methods=["GET"]),
         Rule("/openapi.json", endpoint=Service.openapi, methods=["GET"]),
     ],

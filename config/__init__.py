@@ -31,7 +31,9 @@ T = TypeVar("T")
 
 VERSION = "1.0.0"
 # Variables whose text may hold a password, or an address that is nobody else's business.
-SECRETS = frozenset({"RATE_LIMIT_STORAGE_URI", "CHECK_URL", "CHECK_KEY"})
+SECRETS = frozenset(
+    {"RATE_LIMIT_STORAGE_URI", "CHECK_URL", "CHECK_KEY", "UPLOAD_KEYS", "SHOPIFY_APP_SECRET"}
+)
 _POSITIVE, _MEGABYTES = values.whole(1), values.millions("megabytes")
 
 
@@ -92,6 +94,8 @@ class Settings:
     page_language: the tag of a language in serving/texts; logo_file: one of LOGO_SIGNATURES;
     accent_color: (red, green, blue), 0-255; picture_links: where a browser that opens a picture's
     link is led, "page" or "picture";
+    upload_keys: what tokens are signed with, the first one and, while it changes, the one before;
+    empty where anybody may upload; shopify_app_secret: signs what an app proxy asks, or empty;
     check_url: who looks at pictures, None for nobody; check_key: signs what is posted there, empty
     for no signature; check_fails: what no verdict means, "closed" or "open"; check_allow_private:
     whether check_url may lead to an address that is not public.
@@ -124,6 +128,9 @@ class Settings:
     logo_file: Path | None
     accent_color: tuple[int, int, int] | None
     picture_links: str
+    upload_keys: tuple[str, ...] = field(repr=False)
+    upload_token_age_s: int
+    shopify_app_secret: str = field(repr=False)
     check_url: str | None = field(repr=False)
     check_key: str = field(repr=False)
     check_timeout_s: float
@@ -179,6 +186,9 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         logo_file=env.read("LOGO_FILE", "", values.LOGO.or_none()),
         accent_color=env.read("ACCENT_COLOR", "", values.COLOR.or_none()),
         picture_links=env.read("PICTURE_LINKS", "page", values.one_of("page", "picture")),
+        upload_keys=env.read("UPLOAD_KEYS", "", values.KEYS),
+        upload_token_age_s=60 * env.read("UPLOAD_TOKEN_MINUTES", "10", values.whole(1, 1440)),
+        shopify_app_secret=env.read("SHOPIFY_APP_SECRET", "", values.SECRET.or_none()) or "",
         check_url=env.read("CHECK_URL", "", values.ENDPOINT.or_none()),
         check_key=env.read("CHECK_KEY", "", values.SECRET.or_none()) or "",
         check_timeout_s=env.read("CHECK_TIMEOUT_S", "5", values.SECONDS),
@@ -191,6 +201,8 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         env.report("GCS_BUCKET_NAME", "", "the bucket that keeps the shares (there is no default)")
     if (settings.check_url or "").startswith("http:") and not settings.check_allow_private:
         env.report("CHECK_URL", "http://...", "an https URL, or CHECK_ALLOW_PRIVATE=on")
+    if settings.shopify_app_secret and not settings.upload_keys:
+        env.report("UPLOAD_KEYS", "", "a key, because SHOPIFY_APP_SECRET is set")
     _require_glyphs(settings.image, env)
     env.raise_problems()
     return settings
@@ -229,7 +241,7 @@ class _Environment:
 
     def report(self, name: str, found: str, expected: str) -> None:
         shown = re.sub(r"//\S*@", "//...@", found)  # a password may stand there
-        if found and name.endswith("_KEY"):
+        if found and name.endswith(("_KEY", "_KEYS", "_SECRET")):
             shown = f"{len(found)} characters"
         self.problems[name] = f"{name}: found {shown!r}, expected {expected}"
 

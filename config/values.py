@@ -158,6 +158,13 @@ def _limit_storage(text: str) -> str:
     return text
 
 
+def _keys(text: str) -> tuple[str, ...]:
+    keys = tuple(map(str.strip, text.split(","))) if text else ()
+    if len(set(keys)) != len(keys) or len(keys) > 2:  # noqa: PLR2004 - the new one and the old one
+        raise ValueError(len(keys))
+    return tuple(map(SECRET.parse, keys))
+
+
 def _endpoint(text: str) -> str:
     if urlsplit(WEB_URL.parse(text)).port == 0:  # may raise
         raise ValueError(text)
@@ -210,6 +217,9 @@ CONTACT_URL = matching(
     "an https or mailto URL",
 )
 SECRET = matching(r"[A-Za-z0-9_-]{16,128}", "16 to 128 characters A-Z a-z 0-9 _ -")
+KEYS = Kind(
+    _keys, f"one or two keys, separated by a comma: {SECRET.expected} each, and not the same"
+)
 # https://cloud.google.com/storage/docs/buckets#naming
 BUCKET_NAME = matching(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]", "a bucket name")
 RATE_LIMIT = matching(

@@ -49,6 +49,13 @@ _OURS = {
     ),
     "busy": ("the instance has no memory left for more pictures at once", "{again}"),
     "origin_not_allowed": ("ALLOWED_ORIGINS does not name this page's origin", DEPLOY),
+    "missing_upload_token": (f"{STRIPPED} Authorization", "{front}"),
+    "wrong_upload_token": (
+        "UPLOAD_KEY of the environment is none of the function's UPLOAD_KEYS, or clocks differ",
+        "set UPLOAD_KEY to one of UPLOAD_KEYS, then {again}",
+    ),
+    "picture_refused": ("the check at CHECK_URL refuses the pictures that verify posts", "{log}"),
+    "check_unavailable": ("the check at CHECK_URL gives no verdict in time", "{log}"),
     "missing_token": (f"{STRIPPED} Authorization", "{front}"),
     "internal_error": ("a fault of the program: its log has the reason", "{log}"),
     "storage_unavailable": ("storage fails: its log has the reason", "{log}"),

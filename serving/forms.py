@@ -22,6 +22,7 @@ from errors import (
     InvalidFields,
     MalformedForm,
     MissingBoundary,
+    MissingUploadToken,
     UnusableKey,
     UploadTooSlow,
 )
@@ -31,7 +32,7 @@ from serving.languages import is_language_tag
 from share_keys import MAX_AGE_S, MAX_AHEAD_S, age_s, parse_uuid7
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from uuid import UUID
 
     from flask import Request
@@ -40,6 +41,8 @@ DEFAULT_EFFECT_TYPE = "enhancedblackwhite"
 FORM_MAX_PARTS = 50
 FIELD_MAX_CHARS = 100
 ALT_MAX_CHARS = 300
+
+_TOKEN_READ_BYTES = 8192  # at once, as long as no token let the file in
 
 _CONTROL_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
@@ -87,16 +90,21 @@ def idempotency_key(request: Request) -> UUID | None:
     return key
 
 
-def parse_form(request: Request, *, max_upload_bytes: int) -> Form:
+def parse_form(
+    request: Request, *, max_upload_bytes: int, admit: Callable[[str], int] | None = None
+) -> Form:
     """Return the form in a request's body.
 
-    max_upload_bytes: the most that the file may have.
+    max_upload_bytes: the most that the file may have; admit: takes the field `token`, which then
+    has to come before the file, and returns the most bytes that the file may have. It is called
+    before the file is read, and before more than FORM_MAX_BYTES are.
 
-    Raises: FileTooLarge, before the body is read where Content-Length gives it away;
-    MissingBoundary and MalformedForm for a body that is not the form it claims to be;
+    Raises: what admit does; FileTooLarge, before the body is read where Content-Length gives it
+    away; MissingBoundary and MalformedForm for a body that is not the form it claims to be;
     InvalidFields, with every problem at once, `file` before `platform`; UploadTooSlow.
     """
-    fields = _Fields(_read_parts(request, max_upload_bytes=max_upload_bytes))
+    door = _Door(admit, max_upload_bytes)
+    fields = _Fields(_read_parts(request, door, max_upload_bytes=max_upload_bytes))
     file = fields.file()
     platform = fields.text("platform")
     effect_type = fields.text("effect_type", default=DEFAULT_EFFECT_TYPE)
@@ -105,12 +113,45 @@ def parse_form(request: Request, *, max_upload_bytes: int) -> Form:
     alt = fields.alt()
     if fields.problems or file is None:
         raise InvalidFields(fields.problems)
-    if len(file) > max_upload_bytes:
-        raise FileTooLarge(max_bytes=max_upload_bytes, reason=f"file of {len(file)} bytes")
+    door.require_size(len(file))
     return Form(file=file, platform=platform, effect_type=effect_type, fit=fit, lang=lang, alt=alt)
 
 
-def _read_parts(request: Request, *, max_upload_bytes: int) -> list[_Part]:
+class _Door:
+    """What a form has to pass before its file is read: nothing, where nobody asks for a token."""
+
+    def __init__(self, admit: Callable[[str], int] | None, max_file_bytes: int) -> None:
+        self._admit = admit
+        self._left = FORM_MAX_BYTES
+        self.max_file_bytes = max_file_bytes
+        self.token = b""
+
+    def read(self, body: Body) -> bytes:
+        """Read on, in small pieces until the file is let in.
+
+        Raises: MissingUploadToken where too much comes before the token or the file.
+        """
+        if self._admit is None:
+            return body.read(READ_BYTES)
+        if not self._left:
+            raise MissingUploadToken(f"not within the first {FORM_MAX_BYTES} bytes")
+        data = body.read(min(_TOKEN_READ_BYTES, self._left))
+        self._left -= len(data)
+        return data
+
+    def open(self) -> None:
+        """Let the file in, by the token that came before it."""
+        if self._admit is not None:
+            self.max_file_bytes = self._admit(self.token.decode(errors="replace").strip())
+            self._admit = None
+
+    def require_size(self, size_bytes: int) -> None:
+        """Raise FileTooLarge for a file of more bytes than are let in."""
+        if size_bytes > self.max_file_bytes:
+            raise FileTooLarge(max_bytes=self.max_file_bytes, reason=f"file of {size_bytes} bytes")
+
+
+def _read_parts(request: Request, door: _Door, *, max_upload_bytes: int) -> list[_Part]:
     if request.mimetype == "multipart/form-data" and not request.mimetype_params.get("boundary"):
         raise MissingBoundary
     is_urlencoded = request.mimetype == "application/x-www-form-urlencoded"
@@ -122,38 +163,49 @@ def _read_parts(request: Request, *, max_upload_bytes: int) -> list[_Part]:
     body = Body(request.environ["wsgi.input"], max_body_bytes, max_upload_bytes)
     with time_limit(request.environ, timeout_s(request)) as time_is_up:
         try:
-            return list(_parts(body, request))
+            parts = list(_parts(body, request, door))
         except (MultipartError, ValueError, OSError) as error:
             if time_is_up.is_set():
                 raise UploadTooSlow from None
             raise MalformedForm(f"{type(error).__name__}: {error}") from error
+    door.open()  # of a form without a file
+    return parts
 
 
-def _parts(body: Body, request: Request) -> Iterator[_Part]:
+def _parts(body: Body, request: Request, door: _Door) -> Iterator[_Part]:
     """Yield the parts of a form of either type; none of any other body, which is not read."""
     if request.mimetype == "multipart/form-data":
         parser = PushMultipartParser(
             request.mimetype_params["boundary"], max_segment_count=FORM_MAX_PARTS
         )
-        yield from _multipart(body, parser)
+        yield from _multipart(body, parser, door)
     elif request.mimetype == "application/x-www-form-urlencoded":
-        text = b"".join(iter(lambda: body.read(READ_BYTES), b"")).decode()
+        text = b"".join(iter(lambda: door.read(body), b"")).decode()
         for name, value in parse_qsl(text, keep_blank_values=True, max_num_fields=FORM_MAX_PARTS):
+            if name == "token":
+                door.token = value.encode()
             yield _Part(name=name, data=value.encode())
 
 
-def _multipart(body: Body, parser: PushMultipartParser) -> Iterator[_Part]:
+def _multipart(body: Body, parser: PushMultipartParser, door: _Door) -> Iterator[_Part]:
     chunks: list[bytes] = []
     segment: MultipartSegment | None = None
-    for event in parser.parse_blocking(body.read, READ_BYTES):
+    size_bytes = 0
+    for event in parser.parse_blocking(lambda _: door.read(body)):
         if isinstance(event, MultipartSegment):
-            segment, chunks = event, []
+            segment, chunks, size_bytes = event, [], 0
+            if _filename(segment) is not None:
+                door.open()
         elif event is not None:
             chunks.append(event)
+            size_bytes += len(event)
+            door.require_size(size_bytes - FORM_MAX_BYTES)  # what is less is looked at as a whole
         elif segment is not None:
             filename = _filename(segment)
             if filename is None and segment.size > FORM_MAX_BYTES:
                 raise ValueError("too long a text part")
+            if segment.name == "token" and filename is None:
+                door.token = b"".join(chunks)
             yield _Part(
                 name=segment.name or "",
                 data=b"".join(chunks),

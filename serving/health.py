@@ -57,6 +57,7 @@ class Health:
             },
             "storage_state": asdict(self._storage.state),
             "rate_limit": self._rate_limiter.state,
+            "uploads": "token" if settings.upload_keys else "open",
             "settings": {name: v.shown for name, v in settings.variables.items()},
             "share_ttl_hours": settings.share_ttl.total_seconds() / 3600,
             "allowed_origins": list(settings.allowed_origins),

@@ -86,6 +86,7 @@ class Storefront:
     def __init__(self) -> None:
         self.script: deque[Callable[[_Handler, Posted], None]] = deque()
         self.posts: list[Posted] = []
+        self.tokens: deque[str] = deque()  # what its app proxy hands out
         self.clock_ahead_s = 0.0  # of Date, against this machine
         self.release = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
@@ -112,6 +113,7 @@ class Storefront:
         self.release = threading.Event()
         self.script.clear()
         self.posts.clear()
+        self.tokens.clear()
         self.clock_ahead_s = 0.0
 
     @contextlib.contextmanager
@@ -213,6 +215,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif address.path.startswith("/texts/"):
             tag = PurePosixPath(address.path).stem
             self.send(200, dict(pick(tag).client), {})
+        elif address.path == "/apps/share/token":
+            self.send(200, {"token": self.storefront.tokens.popleft()}, {})
         elif address.path == "/health":
             self.send(200, {"status": "ok"}, {})
         else:

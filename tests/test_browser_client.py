@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import time
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -45,6 +46,8 @@ CALL = """async ({picture, type, name, client: home, options, abortAfter}) => {
   const stages = [];
   const onProgress = ({stage}) => stages.at(-1) === stage || stages.push(stage);
   const control = new AbortController();
+  const {tokens} = options;
+  if (tokens) options.token = async () => tokens.shift() ?? Promise.reject(Error("sold out"));
   if (abortAfter !== undefined) setTimeout(() => control.abort(), abortAfter);
   try {
     const share = await client.shareImage(file, {...options, onProgress, signal: control.signal});
@@ -301,6 +304,54 @@ def test_a_passing_trouble_is_tried_again_under_the_same_key(
     assert len({posted.key for posted in storefront.posts}) == 1
     assert len({posted.file for posted in storefront.posts}) == 1
     assert "waiting" in outcome["stages"]
+
+
+def tokens_sent(storefront: Storefront) -> list[str | None]:
+    return [posted.headers.get("Authorization") for posted in storefront.posts]
+
+
+WRONG_TOKEN = {"detail": "This upload token has expired", "code": "wrong_upload_token"}
+
+
+def test_a_token_goes_along_and_none_where_there_is_none(
+    page: Page, storefront: Storefront
+) -> None:
+    assert "share" in call(page, token="a.b")
+    assert "share" in call(page, tokens=["c.d"])
+    assert "share" in call(page)
+    assert tokens_sent(storefront) == ["Bearer a.b", "Bearer c.d", None]
+
+
+def test_a_token_that_has_expired_is_fetched_again_once(page: Page, storefront: Storefront) -> None:
+    storefront.script.append(answers(403, WRONG_TOKEN))
+    assert "share" in call(page, tokens=["old", "new", "newer"])
+    assert tokens_sent(storefront) == ["Bearer old", "Bearer new"]
+    assert len({posted.key for posted in storefront.posts}) == 1
+    storefront.reset()
+    storefront.script.extend([answers(403, WRONG_TOKEN)] * 2)
+    assert call(page, tokens=["old", "new", "newer"])["error"]["code"] == "wrong_upload_token"
+    assert len(storefront.posts) == 2
+    storefront.reset()
+    storefront.script.append(answers(403, WRONG_TOKEN))
+    assert call(page, token="fixed")["error"]["code"] == "wrong_upload_token"
+    assert len(storefront.posts) == 1
+
+
+def test_a_token_that_cannot_be_fetched_is_an_error_of_its_own(
+    page: Page, storefront: Storefront
+) -> None:
+    error = call(page, tokens=[])["error"]
+    assert (error["code"], error["message"]) == ("no_token", "sold out")
+    assert storefront.posts == []
+
+
+def test_a_token_for_one_use_gives_its_id_to_the_share(page: Page, storefront: Storefront) -> None:
+    keys = [uuid7(), uuid7()]
+    said = [json.dumps({"sub": "?>~?>~", "jti": key}).encode() for key in keys]
+    tokens = [base64.urlsafe_b64encode(text).decode().rstrip("=") for text in said]
+    storefront.script.append(answers(403, WRONG_TOKEN))
+    assert "share" in call(page, tokens=[f"{token}.x" for token in tokens])
+    assert [posted.key for posted in storefront.posts] == keys
 
 
 def test_retry_after_is_honoured(page: Page, storefront: Storefront) -> None:

@@ -107,6 +107,21 @@ def test_a_chosen_file_is_shared_under_a_strict_policy(
     assert watch.complaints == []
 
 
+def test_the_element_fetches_tokens_where_its_attribute_says(
+    page: Page, storefront: Storefront, photo_file: Path
+) -> None:
+    storefront.tokens.extend(["first", "second"])
+    page.goto(storefront.page(attributes='token-url="/apps/share/token"'))
+    choose(page, photo_file)
+    state(page, "ready")
+    page.evaluate("document.querySelector('share-image-button').token = () => 'its own'")
+    choose(page, photo_file)
+    page.wait_for_function("document.querySelector('share-image-button').tokenUrl")
+    state(page, "ready")
+    sent = [posted.headers["Authorization"] for posted in storefront.posts]
+    assert sent == ["Bearer first", "Bearer its own"]
+
+
 def test_a_file_dropped_from_the_desktop_is_shared(shop: Page, photo_file: Path) -> None:
     zone = shop.locator("share-image-button [part=zone]").bounding_box()
     assert zone is not None

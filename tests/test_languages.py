@@ -24,6 +24,7 @@ COVERED_BY_OTHER = {
     *("bad_request", "malformed_form", "missing_boundary", "unusable_image", "internal_error"),
     *("not_found", "gone", "method_not_allowed", "missing_token", "wrong_token"),
     *("range_not_satisfiable", "precondition_failed"),
+    *("missing_upload_token", "wrong_upload_token", "wrong_signature"),
     "invalid_fields",
 }
 COVERED_BY_UNAVAILABLE = {"busy", "storage_unavailable", "check_unavailable"}

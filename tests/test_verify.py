@@ -188,7 +188,7 @@ def test_people_read_one_line_a_check(tree: Path, function: FunctionServer) -> N
     done = run_verify(tree, f"{function.url}/")
     lines = done.stdout.splitlines()
     assert done.returncode == 0
-    assert len(lines) == 21
+    assert len(lines) == 22
     assert {line.split()[0] for line in lines} == {"ok"}
     assert [line.split()[1] for line in lines[:3]] == ["answers", "program", "source"]
 
@@ -888,3 +888,54 @@ def test_without_deploy_env_nothing_is_compared(tree: Path, tmp_path: Path) -> N
         report = verify(tree, server.url, "--quick")
     assert report.status == 0
     assert "nothing to compare with" in report.checks["settings"]["found"]
+
+
+# ---- uploads that need a token
+
+KEY = "first-key-of-the-shop"
+
+
+@pytest.fixture(scope="module")
+def locked(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FunctionServer]:
+    """The function where only the shop's customers may share."""
+    env = {**MANY, "UPLOAD_KEYS": KEY, "ALLOWED_ORIGINS": SHOP}
+    with serve(tmp_path_factory.mktemp("locked"), env, source=tree) as running:
+        yield running
+
+
+def test_a_function_that_needs_tokens_is_verified_with_its_key(
+    tree: Path, locked: FunctionServer
+) -> None:
+    report = verify(tree, locked.url, env={"UPLOAD_KEY": KEY})
+    assert report.failed == []
+    assert report.checks["uploads"]["found"] == "none without a token, none with a forged one"
+    assert report.checks["share"]["state"] == "ok"
+
+
+def test_without_its_key_no_picture_is_posted_and_the_rest_is_proved(
+    tree: Path, locked: FunctionServer
+) -> None:
+    report = verify(tree, locked.url)
+    assert report.failed == []
+    skipped = {name for name, check in report.checks.items() if check["state"] == "skipped"}
+    assert {"share", "picture", "delete"} <= skipped
+    assert not {"route", "origins", "uploads", "preflight"} & skipped
+    how = "uploads need a token: set UPLOAD_KEY to one of UPLOAD_KEYS"
+    assert report.checks["share"]["found"] == how
+
+
+def test_a_wrong_key_is_named(tree: Path, locked: FunctionServer) -> None:
+    report = verify(tree, locked.url, env={"UPLOAD_KEY": "another-key-altogether"})
+    assert "route" in report.failed
+    assert "none of the function's UPLOAD_KEYS" in report.checks["route"]["cause"]
+
+
+def test_a_function_that_lets_all_in_although_it_asks_for_tokens_fails(
+    tree: Path, locked: FunctionServer
+) -> None:
+    with running_faulty_gcs(locked.url) as front:
+        body = json.dumps({"detail": [], "code": "invalid_fields"}).encode()
+        front.add(Answer(422, body), when=lambda request: request.method == "POST", times=99)
+        report = verify(tree, front.endpoint, "--quick", env={"UPLOAD_KEY": KEY})
+    assert "uploads" in report.failed
+    assert "expected 401 missing_upload_token" in report.checks["uploads"]["found"]

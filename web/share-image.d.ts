@@ -66,6 +66,8 @@ export interface ShareOptions {
   fit?: Fit | "";
   /** The function's address, where this file comes from elsewhere. */
   endpoint?: string;
+  /** An upload token, or what fetches one: called again, once, if the function refuses it. */
+  token?: string | (() => string | Promise<string>);
   onProgress?: (at: Progress) => void;
   signal?: AbortSignal;
   /** Milliseconds without progress after which a try is given up: 60000 if absent. */
@@ -83,7 +85,7 @@ export interface FieldProblem {
 export class ShareError extends Error {
   constructor(code: string, detail?: string | FieldProblem[], status?: number, retryAfter?: number);
   readonly name: "ShareError";
-  /** Of the function; or network, timeout, bad_answer, unreadable_picture, unsupported. */
+  /** Of the function; or network, timeout, bad_answer, no_token, unreadable_picture, unsupported. */
   readonly code: string;
   readonly detail: string | FieldProblem[];
   /** Of the answer, 0 without one. */
@@ -146,6 +148,10 @@ export interface ShareImageButton extends HTMLElement {
   networks: string;
   /** A selector of the picture that the page has. */
   for: string;
+  /** Where upload tokens come from: it answers { "token": "..." }. */
+  tokenUrl: string;
+  /** As in ShareOptions; goes before tokenUrl. No attribute. */
+  token?: ShareOptions["token"];
   /**
    * Share a picture of the page's own. The promise may be ignored: the element tells what happens.
    * chooser: whether the customer may choose another one then.

@@ -24,7 +24,7 @@ const CLOCK_TOLERANCE_MS = 30_000; // it takes keys from up to 60 s ahead, too
 
 /** What went wrong: `code` is for programs, `detail` the server's; `status` 0: no answer. */
 export class ShareError extends Error {
-  /** code: the server's; or network, timeout, bad_answer, unreadable_picture, unsupported. */
+  /** code: the server's; or network, timeout, bad_answer, no_token, unreadable_picture, unsupported. */
   constructor(code, detail = code, status = 0, retryAfter) {
     super(typeof detail === "string" ? detail : detail.map(({ msg }) => msg).join("; "));
     const isTemporary = /^(network|timeout)$/.test(code) || [429, 502, 503, 504].includes(status);
@@ -36,7 +36,8 @@ export class ShareError extends Error {
  * Upload a picture and return its share.
  *
  * Large photos are scaled down first. Tries again after network failures, 429 and 503; one key goes
- * with all tries, so that they make one share. The language of the page goes along, for the share's
+ * with all tries, so that they make one share; token: an upload token, or a function that fetches
+ * one, which is asked once more if the server refuses it. The language of the page goes along, for the share's
  * own page, and the alt of an <img>.
  */
 export async function shareImage(picture, options = {}) {
@@ -152,25 +153,33 @@ function address(endpoint, path) {
 async function deliver(form, endpoint, options) {
   const url = address(endpoint, "api/v2/share-image");
   const started = Date.now();
-  let key = uuid7();
+  let token = await tokenOf(options);
+  let isRenewed = typeof options.token !== "function";
+  let key = keyIn(token);
   let clock = clockOffsetMs;
   let mayExist = false; // a try without a clear answer may have made the share
   for (let tried = 1; ; tried += 1) {
     options.signal?.throwIfAborted();
     try {
-      return await post(form, url, key, options);
+      return await post(form, url, key, token, options);
     } catch (error) {
       if (!(error instanceof ShareError) || tried === TRIES) throw error;
       if (error.code === "network" && tried === 1 && (await refusesThisOrigin(endpoint))) {
         const detail = `${location.origin} is not in ALLOWED_ORIGINS of ${url}`;
         throw new ShareError("origin_not_allowed", detail);
       }
+      if (error.code === "wrong_upload_token" && !isRenewed) {
+        isRenewed = true; // it has expired, or the shop changed its key
+        token = await tokenOf(options);
+        key = keyIn(token, key);
+        continue;
+      }
       mayExist ||= error.status === 0 || error.status >= 500;
       const isAboutKey = error.detail.some?.(({ loc }) => loc?.[0] === "header");
       const slowMs = clockOffsetMs - clock; // as much was this device's clock behind
       // A new key, but only where no try with the old one can have counted: one share, not two.
       if (slowMs && isAboutKey && (!mayExist || slowMs < 0 || slowMs > KEY_MAX_AGE_MS)) {
-        key = uuid7();
+        key = keyIn(token);
         clock = clockOffsetMs;
         continue;
       }
@@ -185,6 +194,23 @@ async function deliver(form, endpoint, options) {
   }
 }
 
+async function tokenOf({ token }) {
+  try {
+    return await (typeof token === "function" ? token() : token);
+  } catch ({ message }) {
+    throw new ShareError("no_token", message);
+  }
+}
+
+/** Return the key of a token for one use, else the other key. */
+function keyIn(token, other = uuid7()) {
+  try {
+    return JSON.parse(atob(token.split(".")[0].replace(/-/g, "+").replace(/_/g, "/"))).jti || other;
+  } catch {
+    return other; // there is none, or the server will tell
+  }
+}
+
 /** Browsers tell a page nothing of a refusal: but files are for every origin, the rest is not. */
 async function refusesThisOrigin(endpoint) {
   const [isOpen, isThere] = ["health", "texts/en.json"].map((path) =>
@@ -194,7 +220,7 @@ async function refusesThisOrigin(endpoint) {
 }
 
 /** Send the form once. XMLHttpRequest, because fetch tells nothing of an upload's progress. */
-function post(form, url, key, { onProgress, signal, timeout = STALL_MS }) {
+function post(form, url, key, token, { onProgress, signal, timeout = STALL_MS }) {
   return new Promise((resolve, reject) => {
     const xhr = new XMLHttpRequest();
     const stop = () => xhr.abort();
@@ -221,7 +247,8 @@ function post(form, url, key, { onProgress, signal, timeout = STALL_MS }) {
     signal?.addEventListener("abort", stop);
     xhr.open("POST", url);
     xhr.responseType = "json";
-    xhr.setRequestHeader("Idempotency-Key", key);
+    xhr.setRequestHeader("Idempotency-Key", key); // a preflight goes ahead for it, so that
+    if (token) xhr.setRequestHeader("Authorization", `Bearer ${token}`); // this costs none
     moved();
     xhr.send(form);
   });
@@ -430,7 +457,7 @@ const NETWORKS = {
 };
 const NAMES = { x: "X", linkedin: "LinkedIn", whatsapp: "WhatsApp" };
 
-const SETTINGS = ["endpoint", "platform", "effectType", "fit", "networks", "for"];
+const SETTINGS = ["endpoint", "platform", "effectType", "fit", "networks", "for", "tokenUrl"];
 
 const tables = {};
 
@@ -586,12 +613,14 @@ class ShareImageButton extends HTMLElement {
     const onlyNow = (act) => (value) => run === this.#run && act.call(this, value);
     this.#picture = picture;
     this.#made = null;
-    const { platform, effectType, fit, endpoint } = this;
+    const { platform, effectType, fit, endpoint, tokenUrl } = this;
+    const fetched = async () => (await (await fetch(tokenUrl, { cache: "no-store" })).json()).token;
     this.#coming = shareImage(picture, {
       platform,
       effectType,
       fit,
       endpoint,
+      token: this.token || (tokenUrl && fetched),
       signal: run.signal,
       onProgress: onlyNow(this.#progress),
     });
@@ -829,7 +858,7 @@ class ShareImageButton extends HTMLElement {
 }
 
 for (const name of SETTINGS) {
-  const attribute = name.replace("T", "-t");
+  const attribute = name.replace(/[TU]/, (letter) => `-${letter.toLowerCase()}`);
   Object.defineProperty(ShareImageButton.prototype, name, {
     get() {
       return this.getAttribute(attribute) ?? "";
