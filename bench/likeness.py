@@ -3,10 +3,10 @@
     scripts/bench --likeness               a table: each way to copy, how many copies are refused
     scripts/bench --likeness --pictures N  so many different pictures, compared each with each
 
-Everything is drawn by code, the same at each run: pets in their surroundings, scenes with the spectrum
-of photographs, pages of text, soft colours. Two pets count as different if one stands elsewhere,
-another way or is of another size: what differs in its coat alone is nearly a copy, as photos of a
-burst are.
+Everything is drawn by code, the same at each run: pets in their surroundings, scenes with the
+spectrum of photographs, pages of text, soft colours. Two pets count as different if one stands
+elsewhere, another way or is of another size: what differs in its coat alone is nearly a copy, as
+photos of a burst are.
 """
 
 # ruff: noqa: E402 - the search path comes before what it is for; pictures, not secrets
