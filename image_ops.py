@@ -10,6 +10,7 @@ import json
 import os
 import pickle
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from errors import CorruptImage, ImageTooComplex
@@ -17,6 +18,7 @@ from imaging.headers import Header, read_header
 from imaging.likeness import LIKENESS
 from imaging.memory_cost import decode_bytes
 from imaging.pipeline import Rendition, rendered
+from imaging.provenance import segment
 from imaging.sandbox import Sandbox
 from logs import note
 
@@ -49,15 +51,23 @@ class Renderer:
         data: bytes,
         canvases: Sequence[Canvas],
         first: Callable[[Rendition], object] | None = None,
+        source_type: str = "",
     ) -> tuple[Rendition, ...]:
         """Return one rendition of an encoded picture for each canvas (see render).
+
+        source_type: the mark that all of them get (see Rendition).
 
         Raises: UnusableImage where no picture can be made of the file; Busy.
         """
         header = read_header(data, self._settings)
         note(format=header.format, pixels=header.pixels)
+        mark_bytes = len(segment(source_type))
+        canvases = [replace(canvas, max_bytes=canvas.max_bytes - mark_bytes) for canvas in canvases]
+        shown = (lambda picture: first(picture.marked(source_type))) if first else None
         with self._memory.reserve(decode_bytes(header, canvases)), self._cores:
-            return render(data, header, canvases, self._settings, first)
+            renditions = render(data, header, canvases, self._settings, shown)
+        marked = {rendition: rendition.marked(source_type) for rendition in set(renditions)}
+        return tuple(marked[rendition] for rendition in renditions)
 
 
 def render(

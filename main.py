@@ -43,6 +43,7 @@ from errors import (
     WrongToken,
 )
 from image_ops import Renderer
+from imaging.provenance import claimed, strongest
 from logs import Log, note, request_line, stage
 from moderation import Moderation
 from platforms import card_canvas, picture_canvas
@@ -264,7 +265,12 @@ class Service:
         max_side_px = self._settings.image.max_side_px
         canvas = picture_canvas(form.platform, form.fit, max_side_px=max_side_px)
         first = examination.show if self._moderation.is_on else None
-        picture, card = self._renderer.render(form.file, (canvas, card_canvas(form.fit)), first)
+        source_type = strongest(
+            claimed(form.file), form.digital_source_type, self._settings.digital_source_type
+        )
+        picture, card = self._renderer.render(
+            form.file, (canvas, card_canvas(form.fit)), first, source_type
+        )
         return picture, card
 
     def _client(self, request: Request) -> str:

@@ -21,6 +21,7 @@ from share_keys import UUID7, ends_at
 if TYPE_CHECKING:
     from datetime import timedelta
 
+    from image_ops import Rendition
     from serving.forms import Form
     from storage import StoredObject
 
@@ -35,7 +36,7 @@ class Share:
     """A share as it was stored: what its picture is, and what it was made for.
 
     width, height: in px; size_bytes: of the picture; expires_at: epoch seconds; lang, alt: as in
-    Form, empty where none was sent.
+    Form, empty where none was sent; digital_source_type: what its picture is marked with.
     """
 
     share_id: UUID
@@ -48,6 +49,7 @@ class Share:
     expires_at: int
     lang: str = ""
     alt: str = ""
+    digital_source_type: str = ""
 
     @classmethod
     def of(cls, share_id: UUID, picture: StoredObject, expires_at: int) -> Share:
@@ -64,17 +66,19 @@ class Share:
             expires_at=expires_at,
             lang=metadata.get("lang", ""),
             alt=metadata.get("alt", ""),
+            digital_source_type=metadata.get("digital_source_type", ""),
         )
 
 
-def metadata_of(form: Form, expires_at: int, likeness: str) -> dict[str, str]:
-    """Return the metadata of objects; expires_at: epoch seconds; likeness: of the upload."""
+def metadata_of(form: Form, expires_at: int, picture: Rendition) -> dict[str, str]:
+    """Return the metadata of a share's objects; expires_at: epoch seconds."""
     return {
         "expires": str(expires_at),
         "platform": form.platform,
         "effect_type": form.effect_type,
-        **_optional_fields(form),
-        "likeness": likeness,
+        **_present({"lang": form.lang, "alt": form.alt}),
+        "likeness": picture.likeness,
+        **_present({"digital_source_type": picture.source_type}),
     }
 
 
@@ -100,11 +104,16 @@ def object_name(share_id: UUID, rendition: str) -> str:
 
 def fingerprint(form: Form) -> str:
     """Return what tells a request that is sent again from another one under the same key."""
-    named = (text for field in _optional_fields(form).items() for text in field)
+    optional = {
+        "lang": form.lang,
+        "alt": form.alt,
+        "digital_source_type": form.digital_source_type,
+    }
+    named = (text for field in _present(optional).items() for text in field)
     fields = "\0".join((form.platform, form.effect_type, form.fit or "", *named)).encode()
     return hashlib.sha256(fields + b"\0" + hashlib.sha256(form.file).digest()).hexdigest()
 
 
-def _optional_fields(form: Form) -> dict[str, str]:
-    """Return the fields that forms without them, and shares of before they existed, lack."""
-    return {name: value for name, value in (("lang", form.lang), ("alt", form.alt)) if value}
+def _present(fields: dict[str, str]) -> dict[str, str]:
+    """Return the fields that are there: forms, and shares of before they existed, lack others."""
+    return {name: value for name, value in fields.items() if value}

@@ -117,7 +117,7 @@ class Shares:
         self._require_live(key.share_id)  # an upload may take longer than a share has left
         renditions = {PICTURE: picture} if card is picture else {PICTURE: picture, CARD: card}
         expires_at = self.expires_at(key.share_id)
-        metadata = metadata_of(form, expires_at, picture.likeness)
+        metadata = metadata_of(form, expires_at, picture)
         if key.is_minted:
             stored = self._put_side_by_side(key.share_id, renditions, metadata)
         else:  # it may come again

@@ -94,6 +94,7 @@ class Settings:
     page_language: the tag of a language in serving/texts; logo_file: one of LOGO_SIGNATURES;
     accent_color: (red, green, blue), 0-255; picture_links: where a browser that opens a picture's
     link is led, "page" or "picture";
+    digital_source_type: an IPTC term that holds for every upload, or empty;
     upload_keys: what tokens are signed with, the first one and, while it changes, the one before;
     empty where anybody may upload; shopify_app_secret: signs what an app proxy asks, or empty;
     check_url: who looks at pictures, None for nobody; check_key: signs what is posted there, empty
@@ -128,6 +129,7 @@ class Settings:
     logo_file: Path | None
     accent_color: tuple[int, int, int] | None
     picture_links: str
+    digital_source_type: str
     upload_keys: tuple[str, ...] = field(repr=False)
     upload_token_age_s: int
     shopify_app_secret: str = field(repr=False)
@@ -186,6 +188,7 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         logo_file=env.read("LOGO_FILE", "", values.LOGO.or_none()),
         accent_color=env.read("ACCENT_COLOR", "", values.COLOR.or_none()),
         picture_links=env.read("PICTURE_LINKS", "page", values.one_of("page", "picture")),
+        digital_source_type=env.read("DIGITAL_SOURCE_TYPE", "", values.SOURCE_TYPE) or "",
         upload_keys=env.read("UPLOAD_KEYS", "", values.KEYS),
         upload_token_age_s=60 * env.read("UPLOAD_TOKEN_MINUTES", "10", values.whole(1, 1440)),
         shopify_app_secret=env.read("SHOPIFY_APP_SECRET", "", values.SECRET.or_none()) or "",

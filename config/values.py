@@ -30,6 +30,14 @@ LOGO_SIGNATURES = {
 }
 
 _HOST = r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\]"
+# https://cv.iptc.org/newscodes/digitalsourcetype/, of 2024-10-23, with what is retired.
+SOURCE_TYPES = (
+    *("digitalCapture", "computationalCapture", "negativeFilm", "positiveFilm", "print"),
+    *("minorHumanEdits", "humanEdits", "algorithmicallyEnhanced", "softwareImage", "digitalArt"),
+    *("digitalCreation", "dataDrivenMedia", "trainedAlgorithmicMedia", "algorithmicMedia"),
+    *("screenCapture", "virtualRecording", "composite", "compositeCapture", "compositeSynthetic"),
+    "compositeWithTrainedAlgorithmicMedia",
+)
 _AUTHORITY = rf"(?:{_HOST})(?::\d{{1,5}})?"
 _ORIGIN = re.compile(rf"https?://(?:\*\.)?{_AUTHORITY}")
 _BASE_URL = re.compile(rf"https?://{_AUTHORITY}(?:/[A-Za-z0-9._~-]+)*")
@@ -216,6 +224,7 @@ CONTACT_URL = matching(
     rf"https://{_AUTHORITY}(?:[/?#]{_URL_REST})?|mailto:[^@\s]+@{_URL_REST}",
     "an https or mailto URL",
 )
+SOURCE_TYPE = one_of(*SOURCE_TYPES).or_none()
 SECRET = matching(r"[A-Za-z0-9_-]{16,128}", "16 to 128 characters A-Z a-z 0-9 _ -")
 KEYS = Kind(
     _keys, f"one or two keys, separated by a comma: {SECRET.expected} each, and not the same"

@@ -67,20 +67,31 @@ def encode(picture: Image.Image, *, max_bytes: int, full_chroma: bool) -> bytes:
     return data if len(data) <= max_bytes else _searched(picture, max_bytes, len(data))
 
 
-def require_only_pixels(jpeg: bytes) -> None:
+def require_only_pixels(jpeg: bytes, mark: bytes = b"") -> None:
     """Hold a JPEG to the segments that encode writes, in an order in which JPEGs have them.
+
+    mark: the one segment beside them, behind the first (see imaging.provenance); empty for none.
 
     Source: ITU-T T.81, annex B; T.871 (JFIF).
 
     Raises: ShareImageError.
     """
     markers = []
+    if mark:
+        jpeg = _without(jpeg, mark)
     for marker, body in _segments(jpeg):
         markers.append(marker)
         if marker == _APP0 and not _JFIF.fullmatch(body):
             raise ShareImageError(f"an APP0 segment of {len(body)} bytes that is not ours")
     if markers[:1] != [_APP0] or not {*markers[1:]} <= {_DQT, _SOF2, _DHT, _SOS}:
         raise ShareImageError(f"segments that we do not write: {bytes(markers)[:40].hex(' ')}")
+
+
+def _without(jpeg: bytes, mark: bytes) -> bytes:
+    end = 4 + struct.unpack_from(">H", jpeg, 4)[0]
+    if jpeg[end : end + len(mark)] != mark:
+        raise ShareImageError("a JPEG without its mark")
+    return jpeg[:end] + jpeg[end + len(mark) :]
 
 
 def _segments(jpeg: bytes) -> Iterator[tuple[int, bytes]]:

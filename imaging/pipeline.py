@@ -20,11 +20,12 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from imaging import provenance
 from imaging.backgrounds import on_blur, on_color
 from imaging.colors import to_srgb
 from imaging.decoding import has_full_chroma, load, open_picture, orientation
@@ -63,7 +64,8 @@ _SIDE_BY_SIDE = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="rendition
 class Rendition:
     """A picture ready to be stored: a JPEG of nothing but pixels, and its size (width, height).
 
-    likeness: of the upload, the same whatever the canvas is (see imaging.likeness).
+    likeness: of the upload, the same whatever the canvas is (see imaging.likeness); source_type:
+    the term of imaging.provenance.MACHINE that it is marked with, empty for no mark.
 
     Raises: ShareImageError for a JPEG that holds anything else.
     """
@@ -72,9 +74,17 @@ class Rendition:
     size: Size
     content_type: str = "image/jpeg"
     likeness: str = PLAIN
+    source_type: str = ""
 
     def __post_init__(self) -> None:
-        require_only_pixels(self.data)
+        require_only_pixels(self.data, provenance.segment(self.source_type))
+
+    def marked(self, source_type: str) -> Rendition:
+        """Return it with a mark; source_type: "" for none."""
+        if not source_type:
+            return self
+        data = provenance.marked(self.data, source_type)
+        return replace(self, data=data, source_type=source_type)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

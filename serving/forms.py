@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl
 
 from multipart import MultipartError, MultipartSegment, PushMultipartParser
 
+from config.values import SOURCE_TYPES
 from errors import (
     FieldProblem,
     FileTooLarge,
@@ -62,8 +63,8 @@ class Form:
 
     file: the picture as it was sent; fit: None where the platform decides; lang: the BCP 47 tag of
     what the share's page says, alt: one line that describes the picture, both empty where none was
-    sent. What the client says of the file, its name and its type, is not kept: nothing may trust
-    it.
+    sent; digital_source_type: one of SOURCE_TYPES, or empty. What the client says of the file, its
+    name and its type, is not kept: nothing may trust it.
     """
 
     file: bytes = field(repr=False)
@@ -72,6 +73,7 @@ class Form:
     fit: Fit | None
     lang: str = ""
     alt: str = ""
+    digital_source_type: str = ""
 
 
 def idempotency_key(request: Request) -> UUID | None:
@@ -111,10 +113,19 @@ def parse_form(
     fit = fields.fit()
     lang = fields.lang()
     alt = fields.alt()
+    source_type = fields.one_of("digital_source_type", SOURCE_TYPES)
     if fields.problems or file is None:
         raise InvalidFields(fields.problems)
     door.require_size(len(file))
-    return Form(file=file, platform=platform, effect_type=effect_type, fit=fit, lang=lang, alt=alt)
+    return Form(
+        file=file,
+        platform=platform,
+        effect_type=effect_type,
+        fit=fit,
+        lang=lang,
+        alt=alt,
+        digital_source_type=source_type,
+    )
 
 
 class _Door:
@@ -259,12 +270,16 @@ class _Fields:
         return value or default or ""
 
     def fit(self) -> Fit | None:
-        value = self.text("fit", default="")
-        if value in tuple(Fit):
-            return Fit(value)
-        if value and not any(problem.loc[1] == "fit" for problem in self.problems):
-            self._report("value_error", "fit", f"Value error, expected one of {', '.join(Fit)}")
-        return None
+        value = self.one_of("fit", tuple(Fit))
+        return Fit(value) if value else None
+
+    def one_of(self, name: str, words: Sequence[str]) -> str:
+        value = self.text(name, default="")
+        if value in words:
+            return value
+        if value and not any(problem.loc[1] == name for problem in self.problems):
+            self._report("value_error", name, f"Value error, expected one of {', '.join(words)}")
+        return ""
 
     def lang(self) -> str:
         """Never a problem: forms may have sent a field of this name for something else already."""

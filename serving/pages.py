@@ -25,6 +25,7 @@ from flask import Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from config.glyphs import font_for, lacking
+from imaging.provenance import GENERATED
 from links import VIA, share_links
 from platforms import CARD_SIZE, INTENTS, NAMES, card_canvas, intent_links
 from serving.assets import LOGO
@@ -121,6 +122,8 @@ class Pages:
             qr_code=qr_code(links.page),
             links=self.intents(base_url, share),
             labels=_labels(words),
+            is_generated=share.digital_source_type in GENERATED,
+            image_object=_image_object(share, links.picture),
             ends_at=datetime.fromtimestamp(share.expires_at, UTC).isoformat(),
             ends_text=ends_text,
             shop_url=self._shop_url(
@@ -263,6 +266,27 @@ class Pages:
 def _above(request: Request) -> str:
     """Return the way from a page to the root, which may be below any prefix."""
     return "../" * (request.path.count("/") - 1)
+
+
+def _image_object(share: Share, picture_url: str) -> dict[str, Any] | None:
+    """Return what programs are told of a picture that a machine made, None of any other.
+
+    Source: https://schema.org/IPTCDigitalSourceEnumeration
+    """
+    term = share.digital_source_type
+    if not term:
+        return None
+    return {
+        "@context": "https://schema.org",
+        "@type": "ImageObject",
+        "contentUrl": picture_url,
+        "encodingFormat": share.content_type,
+        "width": share.width,
+        "height": share.height,
+        "expires": datetime.fromtimestamp(share.expires_at, UTC).isoformat(),
+        "digitalSourceType": f"https://schema.org/{term[0].upper()}{term[1:]}DigitalSource",
+        **({"caption": share.alt} if share.alt else {}),
+    }
 
 
 def _visited_from(request: Request) -> str | None:

@@ -98,6 +98,8 @@ def share_answer(
         "links": intents,
         "delete_token": str(key),
     }
+    if share.digital_source_type:
+        body["digital_source_type"] = share.digital_source_type
     return json_answer(body)
 
 

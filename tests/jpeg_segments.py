@@ -7,11 +7,32 @@ import struct
 
 # Source: ITU-T T.81, table B.1; T.871 for the content of APP0.
 NAMES = {0xE0: "APP0", 0xDB: "DQT", 0xC2: "SOF2", 0xC4: "DHT", 0xDA: "SOS"}
+TERMS = (
+    *("trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia", "compositeSynthetic"),
+    *("algorithmicMedia", "algorithmicallyEnhanced"),
+)
+PACKET = (
+    b'http://ns.adobe.com/xap/1.0/\0<x:xmpmeta xmlns:x="adobe:ns:meta/">'
+    b'<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    b'<rdf:Description rdf:about=""'
+    b' xmlns:e="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" e:DigitalSourceType='
+    b'"http://cv.iptc.org/newscodes/digitalsourcetype/%b"/></rdf:RDF></x:xmpmeta>'
+)
+MARKS = [
+    b"\xff\xe1" + struct.pack(">H", len(PACKET % term.encode()) + 2) + PACKET % term.encode()
+    for term in TERMS
+]
 JFIF = b"JFIF\0\x01\x01\0\0\x01\0\x01\0\0"
 
 
-def assert_only_pixels(jpeg: bytes) -> None:
-    """Hold every byte of a JPEG to one of the segments that pixels need."""
+def assert_only_pixels(jpeg: bytes, *, may_be_marked: bool = False) -> None:
+    """Hold every byte of a JPEG to one of the segments that pixels need.
+
+    may_be_marked: one of MARKS may come second.
+    """
+    if may_be_marked and jpeg[20:22] == b"\xff\xe1":
+        (mark,) = (mark for mark in MARKS if jpeg[20:].startswith(mark))
+        jpeg = jpeg[:20] + jpeg[20 + len(mark) :]
     assert jpeg[:2] == b"\xff\xd8"
     position, names = 2, []
     while jpeg[position : position + 2] != b"\xff\xd9":

@@ -27,6 +27,7 @@ PIXELS = (
     "imaging.resizing",
     "imaging.colors",
     "imaging.jpeg_writer",
+    "imaging.provenance",
     "imaging.geometry",
     "imaging",
 )

@@ -198,6 +198,23 @@ def test_a_large_photo_is_scaled_down_upright(page: Page, storefront: Storefront
     assert max(abs(a - b) for a, b in zip(expected, found, strict=True)) < 12
 
 
+def test_a_large_photo_that_a_machine_made_says_so_when_it_is_scaled_down(
+    page: Page, storefront: Storefront
+) -> None:
+    address = b"http://cv.iptc.org/newscodes/digitalsourcetype/"
+    body = b"http://ns.adobe.com/xap/1.0/\0" + b" ".join(
+        address + term for term in (b"print", b"algorithmicMediaX", b"compositeSynthetic")
+    )
+    plain, _ = large("photo")
+    marked = plain[:2] + b"\xff\xe1" + (len(body) + 2).to_bytes(2, "big") + body + plain[2:]
+    assert "share" in call(page, marked)
+    assert "share" in call(page, plain)
+    assert "share" in call(page, SMALL, digitalSourceType="trainedAlgorithmicMedia")
+    found = [posted.fields.get("digital_source_type") for posted in storefront.posts]
+    assert found == ["compositeSynthetic", None, "trainedAlgorithmicMedia"]
+    assert address not in storefront.posts[0].file
+
+
 def test_a_large_cut_out_keeps_its_transparency(page: Page, storefront: Storefront) -> None:
     call(page, *large("cutout"), "luna.png")
     picture = sent(storefront)

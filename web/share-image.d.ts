@@ -47,6 +47,8 @@ export interface Share {
   content_type: "image/jpeg";
   /** What opens sharing on each network. */
   links: Record<Network, string>;
+  /** Where a machine made or changed the picture: a term of IPTC. */
+  digital_source_type?: string;
   /** Whoever holds it can take the share back. */
   delete_token: string;
 }
@@ -68,6 +70,8 @@ export interface ShareOptions {
   endpoint?: string;
   /** An upload token, or what fetches one: called again, once, if the function refuses it. */
   token?: string | (() => string | Promise<string>);
+  /** Who made the picture, as a term of IPTC; found in large files by itself. */
+  digitalSourceType?: string;
   onProgress?: (at: Progress) => void;
   signal?: AbortSignal;
   /** Milliseconds without progress after which a try is given up: 60000 if absent. */

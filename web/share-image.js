@@ -13,6 +13,14 @@ const MAX_SIDE_PX = 2400; // twice what the server keeps, so that it can crop an
 const SMALL_BYTES = 1_000_000; // sent as it is: scaling would cost quality and save no time
 const JPEG_QUALITY = 0.92;
 const ALT_MAX_CHARS = 300; // a longer one would be refused
+// IPTC's terms for what a machine made or changed, the one that says most first.
+const MADE_BY_MACHINE = [
+  "trainedAlgorithmicMedia",
+  "compositeWithTrainedAlgorithmicMedia",
+  "compositeSynthetic",
+  "algorithmicMedia",
+  "algorithmicallyEnhanced",
+];
 
 const TRIES = 4;
 const BACKOFF_MS = 500;
@@ -44,13 +52,15 @@ export async function shareImage(picture, options = {}) {
   const { platform, effectType, fit, endpoint, onProgress } = options;
   onProgress?.({ stage: "preparing", progress: 0 });
   const form = new FormData();
-  form.append("file", await prepare(picture));
+  const file = await prepare(picture);
+  form.append("file", file);
   const fields = {
     platform: platform || "link",
     effect_type: effectType,
     fit,
     lang: document.documentElement.lang,
     alt: picture.alt?.slice(0, ALT_MAX_CHARS),
+    digital_source_type: options.digitalSourceType || (await markLostIn(file, picture)),
   };
   for (const name in fields) if (fields[name]) form.append(name, fields[name]);
   return deliver(form, endpoint, options);
@@ -313,6 +323,15 @@ async function prepare(given) {
     const name = kind === "String" ? JSON.stringify(given.slice(0, 80)) : kind;
     throw new ShareError("unreadable_picture", `${name} is no picture that can be read: ${message}`);
   }
+}
+
+/** Return the term that says that a machine made a picture, where scaling it down dropped that. */
+async function markLostIn(file, given) {
+  const original = pictureIn(given);
+  if (!(original instanceof Blob) || original.size === file.size) return "";
+  const text = new TextDecoder("latin1").decode(await original.arrayBuffer());
+  const isIn = (term) => RegExp(`//cv.iptc.org/newscodes/digitalsourcetype/${term}\\b`).test(text);
+  return MADE_BY_MACHINE.find(isIn);
 }
 
 async function smaller(picture) {
