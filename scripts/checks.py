@@ -563,7 +563,7 @@ CHECKS = (
            mend="let the function reach that address: its network, its password; {log}"),
     _check("latency", _latency, needs="share",
            means=f"more than {SLOW_S:g} s even when warm: little processor, or a bucket far away",
-           mend="raise CPU in scripts/deployment.py or move REGION to the bucket; scripts/deploy"),
+           mend="raise CPU in deploy.env or move REGION to the bucket; scripts/deploy"),
     _check("delete", _delete,
            # To a cache in front, the query makes it a place that it has not seen.
            *(Ask(f"GET {{{link}}}?deleted", {404, 410}) for link in _LINKS),

@@ -23,7 +23,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import host
 from gcloud_failures import explained
+from host import Host
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))
@@ -43,34 +45,15 @@ SECRET = "secret:"  # noqa: S105 - marks a value that names a secret, and is non
 # The pins of requirements.txt have wheels for this version.
 RUNTIME = "python313"
 ENTRY_POINT = "share_image"
-# One: rendering one picture keeps one processor busy for a fraction of a second, and more instances
-# come up faster than more processors pay off. Less than one allows no concurrency.
-CPU = "1"
-# A PNG of 50 megapixels takes 200 MB decoded, and again while it is turned or framed.
-MEMORY_MIB = 1024
-# Slow uploads wait on the network, not on the processor: eight at once share one instance well.
-CONCURRENCY = 8
 # A body may take 90 s to arrive (uploads.UPLOAD_TIMEOUT_S); rendering and storage follow.
 TIMEOUT_S = 120
-# Bounds the bill under attack: 10 instances serve 80 requests at once.
-MAX_INSTANCES = 10
-# None is kept warm: what that costs is in docs/operations.md.
-MIN_INSTANCES = 0
-# As scripts/setup-cdn leaves it: the service's own address answers load balancers alone.
-LOAD_BALANCER_ALONE = "internal-and-cloud-load-balancing"
-# What the host reads of the environment, beside the program's own settings. The allocator is not
-# set here (MALLOC_ARENA_MAX): memory.py does it, wherever the program runs.
-HOST_VARIABLES = {
-    "THREADS": str(CONCURRENCY),  # of gunicorn: one for each request that the host lets in at once
-}
-
 # Else someone's own gcloud setting uploads everything, deploy.env and .git included.
 CHILD_ENVIRONMENT = {"CLOUDSDK_GCLOUDIGNORE_ENABLED": "true"}
 ATTEMPTS = 12  # a new service account takes up to a minute to be known everywhere
 PAUSE_S = 5
 
 # What deploy.env holds for these commands; everything else there is a setting of the program.
-_OWN_NAMES = ("PROJECT_ID", "REGION", "FUNCTION_NAME", "BUCKET_LOCATION")
+_OWN_NAMES = ("PROJECT_ID", "REGION", "FUNCTION_NAME", "BUCKET_LOCATION", *host.NAMES)
 # Theirs is the machine's own value: compared where the settings file names them.
 _OF_THE_MACHINE = ("LOCAL_STORAGE_DIR", "THREADS")
 _LINE = re.compile(r"(?P<name>[A-Z][A-Z0-9_]*)=(?P<value>.*)")
@@ -87,6 +70,7 @@ _PATTERNS = {
         r"[a-z](?=.{5,29}\Z)[a-z0-9-]*[a-z0-9]",
         "6 to 30 lower-case letters, digits and hyphens, with a letter first",
     ),
+    **host.PATTERNS,
     "BUCKET_LOCATION": (r"[A-Za-z0-9-]+", "a region or multi-region, such as EU"),
     "GCS_BUCKET_NAME": (
         r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]",
@@ -132,7 +116,7 @@ class Deployment:
     """Where the function goes, and with which settings.
 
     variables: the program's settings; secrets: those that Secret Manager keeps, by the name of the
-    variable, as SECRET:VERSION.
+    variable, as SECRET:VERSION; host: how large it is, and who reaches it.
     """
 
     project: str
@@ -142,6 +126,7 @@ class Deployment:
     bucket_location: str
     variables: Mapping[str, str]
     secrets: Mapping[str, str] = field(default_factory=dict)
+    host: Host = field(default_factory=Host)
 
     @classmethod
     def of(cls, settings: Mapping[str, str]) -> Deployment:
@@ -167,6 +152,7 @@ class Deployment:
             bucket_location=values.get("BUCKET_LOCATION", values["REGION"]),
             variables={n: v for n, v in program.items() if not v.startswith(SECRET)},
             secrets={n: _secret(v) for n, v in program.items() if v.startswith(SECRET)},
+            host=Host.of(values),
         )
 
     @property
@@ -206,6 +192,14 @@ def unusable(variables: Mapping[str, str], secrets: Mapping[str, str]) -> list[s
     return problems + [f"{name}: no setting of this program" for name in sorted(unknown)]
 
 
+def threads(host: Host) -> dict[str, str]:
+    """Return what the host reads of the environment: a thread of gunicorn for each request at once.
+
+    The allocator is not set here (MALLOC_ARENA_MAX): process.py does it, wherever the program runs.
+    """
+    return {"THREADS": str(host.concurrency)}
+
+
 def surroundings() -> dict[str, str]:
     """Return this process's environment without what would configure the program."""
     return {n: v for n, v in os.environ.items() if n not in load_settings({}).variables}
@@ -223,7 +217,7 @@ def differing(
     program = {name: text for name, text in settings.items() if name not in _OWN_NAMES}
     plain = {name: text for name, text in program.items() if not text.startswith(SECRET)}
     if in_cloud:
-        plain = {**HOST_VARIABLES, **plain, "K_SERVICE": DEFAULT_NAME}
+        plain = {**threads(Host.of(settings)), **plain, "K_SERVICE": DEFAULT_NAME}
     try:
         wanted = load_settings(plain).variables
     except ConfigurationError as error:

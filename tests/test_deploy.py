@@ -559,6 +559,23 @@ def test_everything_is_pinned_and_fits_together(project: Project) -> None:
     assert {"--memory", "--max-instances", "--run-service-account", "--region"} <= set(given)
 
 
+def test_the_size_of_the_settings_file_is_the_size_that_is_deployed(project: Project) -> None:
+    sizes = {"MEMORY": "2Gi", "CPU": "2", "CONCURRENCY": "16", "MIN_INSTANCES": "1"}
+    network = {"VPC_NETWORK": "office", "VPC_SUBNET": "lan", "INGRESS": "internal"}
+    address = {"PUBLIC_BASE_URL": "https://share.example"}
+    project.set(**SETTINGS, **sizes, **network, **address)
+    shown = project.run("deploy", "--dry-run", "--cloud-run").stdout
+    for flag in (
+        *("--memory=2048Mi", "--cpu=2", "--concurrency=16", "--min-instances=1"),
+        *("--max-instances=10", "--network=office", "--subnet=lan", "THREADS=16"),
+        *("--vpc-egress=private-ranges-only", "--ingress=internal "),
+    ):
+        assert flag in shown
+    refused = project.run("deploy", "--dry-run")
+    assert refused.returncode == 2
+    assert "VPC_NETWORK needs scripts/deploy --cloud-run" in refused.stderr
+
+
 def test_settings_are_set_whole_and_nothing_else_is_wiped(project: Project) -> None:
     output = project.run("deploy", "--dry-run").stdout
     call = next(call for call in printed(output) if "deploy" in call)
