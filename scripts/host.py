@@ -160,7 +160,7 @@ def _files(variables: Mapping[str, str]) -> list[str]:
 def _is_uploaded(path: str) -> bool:
     """Return whether a file is there after a deploy, under the same name."""
     with suppress(ValueError):  # an ignore file that is none of ours: deploy stops at that
-        return not Path(path).is_absolute() and path in deployed.digests(ROOT)
+        return path in deployed.digests(ROOT)
     return True
 
 
