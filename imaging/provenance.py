@@ -28,7 +28,8 @@ GENERATED = frozenset(MACHINE[:3])
 MAX_CLAIMS = 1000  # what is behind so many is not looked at
 
 _VOCABULARY = b"cv.iptc.org/newscodes/digitalsourcetype/"
-_SCHEMES = (b"http://", b"https://")
+_SCHEME = re.compile(rb"https?://\Z")
+_CBOR_TEXT = 0x78  # a byte with the number of its bytes follows (RFC 8949, section 3)
 _TERM = re.compile(rb"[A-Za-z]{0,64}")
 _RANK = {term.encode(): rank for rank, term in enumerate(MACHINE)}
 _PACKET = (
@@ -50,8 +51,9 @@ def claimed(data: bytes) -> str:
         if at < 0 or best == 0:
             break
         end = at + len(_VOCABULARY)
-        if data[max(0, at - 8) : at].endswith(_SCHEMES):
-            best = min(best, _RANK.get(_term(data, end), best))
+        scheme = _SCHEME.search(data[max(0, at - 8) : at])
+        if scheme:
+            best = min(best, _RANK.get(_term(data, at - len(scheme[0]), end), best))
         at = data.find(_VOCABULARY, end)
     return MACHINE[best] if best < len(MACHINE) else ""
 
@@ -75,6 +77,15 @@ def marked(jpeg: bytes, term: str) -> bytes:
     return jpeg[: 4 + length] + segment(term) + jpeg[4 + length :]
 
 
-def _term(data: bytes, start: int) -> bytes:
+def _term(data: bytes, begin: int, start: int) -> bytes:
+    """Return what follows an address, which stands from begin to start.
+
+    XMP ends it with a quote or a tag. CBOR says its length before it, and the next value follows at
+    once: what that begins with may look like a letter.
+    """
+    if begin >= 2 and data[begin - 2] == _CBOR_TEXT:  # noqa: PLR2004 - what stands before
+        counted = data[start : begin + data[begin - 1]]
+        if counted in _RANK:
+            return counted
     found = _TERM.match(data, start)
     return found[0] if found else b""

@@ -203,7 +203,8 @@ def test_a_large_photo_that_a_machine_made_says_so_when_it_is_scaled_down(
 ) -> None:
     address = b"http://cv.iptc.org/newscodes/digitalsourcetype/"
     body = b"http://ns.adobe.com/xap/1.0/\0" + b" ".join(
-        address + term for term in (b"print", b"algorithmicMediaX", b"compositeSynthetic")
+        address + term
+        for term in (b"print", b"algorithmicMediaX", b"compositeSynthetickdescription")
     )
     plain, _ = large("photo")
     marked = plain[:2] + b"\xff\xe1" + (len(body) + 2).to_bytes(2, "big") + body + plain[2:]

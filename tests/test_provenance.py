@@ -70,6 +70,7 @@ def manifest(term: str) -> bytes:
     """Return the bytes around the address in a C2PA manifest: JUMBF boxes, CBOR."""
     text = f"{ADDRESS}{term}".encode()
     said = b"\xa2factionlc2pa.createdqdigitalSourceType" + b"\x78" + bytes([len(text)]) + text
+    said += b"kdescriptiondmade"  # whose length looks like one more letter of the term
     box = b"\0\0\0\x18jumdcbor\0\x11\0\x10\x80\0\0\xaa\0\x38\x9b\x71\x03c2pa.actions\0" + said
     return struct.pack(">I", len(box) + 8) + b"jumb" + box
 
@@ -117,6 +118,8 @@ PLANTED: dict[str, Callable[[str], bytes]] = {
     "AVIF": lambda term: avif(attribute(term)),
     # Signed by c2pa-python 0.38.1 with a certificate that nobody trusts.
     "signed JPEG": lambda _term: (ROOT / "tests/data/c2pa.jpg").read_bytes(),
+    "signed AVIF, described": lambda _term: (ROOT / "tests/data/c2pa-described.avif").read_bytes(),
+    "signed HEIC": lambda _term: (ROOT / "tests/data/c2pa.heic").read_bytes(),
     "HEIC C2PA": lambda term: heic(manifest(term)),
 }
 

@@ -330,7 +330,7 @@ async function markLostIn(file, given) {
   const original = pictureIn(given);
   if (!(original instanceof Blob) || original.size === file.size) return "";
   const text = new TextDecoder("latin1").decode(await original.arrayBuffer());
-  const isIn = (term) => RegExp(`//cv.iptc.org/newscodes/digitalsourcetype/${term}\\b`).test(text);
+  const isIn = (term) => text.includes(`://cv.iptc.org/newscodes/digitalsourcetype/${term}`); // CBOR sets no end
   return MADE_BY_MACHINE.find(isIn);
 }
 
