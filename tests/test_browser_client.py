@@ -211,8 +211,16 @@ def test_a_large_photo_that_a_machine_made_says_so_when_it_is_scaled_down(
     assert "share" in call(page, marked)
     assert "share" in call(page, plain)
     assert "share" in call(page, SMALL, digitalSourceType="trainedAlgorithmicMedia")
+    assert "share" in call(page, marked, digitalSourceType="digitalCapture")
+    assert "share" in call(page, SMALL, digitalSourceType="print")
     found = [posted.fields.get("digital_source_type") for posted in storefront.posts]
-    assert found == ["compositeSynthetic", None, "trainedAlgorithmicMedia"]
+    assert found == [
+        "compositeSynthetic",
+        None,
+        "trainedAlgorithmicMedia",
+        "compositeSynthetic",
+        "print",
+    ]
     assert address not in storefront.posts[0].file
 
 

@@ -60,7 +60,7 @@ export async function shareImage(picture, options = {}) {
     fit,
     lang: document.documentElement.lang,
     alt: picture.alt?.slice(0, ALT_MAX_CHARS),
-    digital_source_type: options.digitalSourceType || (await markLostIn(file, picture)),
+    digital_source_type: strongest(options.digitalSourceType, await markLostIn(file, picture)),
   };
   for (const name in fields) if (fields[name]) form.append(name, fields[name]);
   return deliver(form, endpoint, options);
@@ -323,6 +323,11 @@ async function prepare(given) {
     const name = kind === "String" ? JSON.stringify(given.slice(0, 80)) : kind;
     throw new ShareError("unreadable_picture", `${name} is no picture that can be read: ${message}`);
   }
+}
+
+/** Return the term that says most about a machine, else what the page says. */
+function strongest(said, found) {
+  return MADE_BY_MACHINE.find((term) => term === said || term === found) ?? said;
 }
 
 /** Return the term that says that a machine made a picture, where scaling it down dropped that. */
