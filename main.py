@@ -60,7 +60,7 @@ from serving.framework import claim_answers, warm_up_in_workers
 from serving.health import Health, warn_of_memory_limits, warn_of_missing_glyphs
 from serving.pages import Pages
 from serving.rate_limit import RateLimiter, client_of
-from serving.request_log import write_cut, write_line
+from serving.request_log import RequestLog, write_cut
 from serving.responses import (
     Visit,
     json_answer,
@@ -94,6 +94,7 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.log = Log(settings.log_level, project_id=settings.project_id)
+        self._request_log = RequestLog(self.log, settings.log_sample)
         self._origins = Origins.of(settings.allowed_origins)
         self._storage = open_storage(settings, partial(cache_max_age_s, ttl=settings.share_ttl))
         self._rate_limiter = RateLimiter(settings.rate_limit, settings.rate_limit_storage_uri)
@@ -138,7 +139,7 @@ class Service:
                 is_https=visit.base_url.startswith("https:"),
                 environ=request.environ,
             )
-            write_line(self.log, request, response, line, time.perf_counter() - started)
+            self._request_log.write(request, response, line, time.perf_counter() - started)
         self._readers.bound(response, request.environ, partial(write_cut, self.log, request))
         return response
 

@@ -89,6 +89,7 @@ class Settings:
     memory_budget_bytes: for the whole process, None for what the cgroup allows;
     cache_bytes: of it, for what was read from storage lately, 0 for no cache;
     threads: requests at once, as the server reads it;
+    log_sample: of successful views, one in so many is logged;
     store_url: where visitors are sent; contact_url: where they report a picture;
     cta_text, page_title, page_description: in place of the texts of any language, empty for those;
     page_language: the tag of a language in serving/texts; logo_file: one of LOGO_SIGNATURES;
@@ -139,6 +140,7 @@ class Settings:
     check_fails: str
     check_allow_private: bool
     demo_page: bool
+    log_sample: int
     log_level: str
 
 
@@ -198,6 +200,7 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         check_fails=env.read("CHECK_FAILS", "closed", values.one_of("closed", "open")),
         check_allow_private=env.read("CHECK_ALLOW_PRIVATE", "off", values.ON_OFF),
         demo_page=env.read("DEMO_PAGE", "off" if in_cloud else "on", values.ON_OFF),
+        log_sample=env.read("LOG_SAMPLE", "1", values.whole(1, 10_000)),
         log_level=env.read("LOG_LEVEL", "INFO", values.one_of("DEBUG", "INFO", "WARNING", "ERROR")),
     )
     if in_cloud and "GCS_BUCKET_NAME" not in env.problems and settings.bucket_name is None:

@@ -316,6 +316,7 @@ def _health(run: Run) -> str:
     run.expect("GET /health", answer, HTTPStatus.OK)
     run.answers["GET /health"] = answer
     run.health = answer.json()
+    run.client.stands_for = run.health.get("public_base_url") or ""
     run.ahead_s = answer.date.timestamp() - time.time()
     found = f"200 in {answer.seconds * 1000:.0f} ms"
     if "started_at" in run.health:
@@ -481,6 +482,7 @@ _HAS_ROUTE = _holds(
 _IS_OURS = _holds("not this tree's", lambda a: a.body == (ROOT / "openapi.json").read_bytes())
 _ALLOWS = "Access-Control-Allow-Methods"
 _LETS_POST = _holds("POST is not allowed", lambda a: "POST" in a.headers.get(_ALLOWS, ""))
+OF_THIS_TREE = frozenset({"source", "openapi", "settings"})  # what another revision differs in
 _FIELDS = [["body", "file"], ["body", "platform"]]
 _NAMES_FIELDS = _holds(
     "422 for other fields", lambda a: [e.get("loc") for e in a.json()["detail"]] == _FIELDS

@@ -81,12 +81,17 @@ class Client:
     Each request has a connection of its own. deployments: how often which source and revision
     answered.
 
+    is_tag: whether base_url is another address of what stands_for leads to, so that links there are
+    asked here.
+
     Raises: OSError where there is no answer (URLError for names, TLS and refused connections).
     """
 
-    def __init__(self, base_url: str, *, timeout_s: float) -> None:
+    def __init__(self, base_url: str, *, timeout_s: float, is_tag: bool = False) -> None:
+        self.is_tag = is_tag
         self.base_url = base_url.rstrip("/")
         self.deployments: Counter[str] = Counter()
+        self.stands_for = ""
         self._timeout_s = timeout_s
         proxies = [urllib.request.ProxyHandler({})] if is_loopback(base_url) else []
         self._opener = urllib.request.build_opener(_EveryStatus, *proxies)
@@ -100,6 +105,8 @@ class Client:
     ) -> Answer:
         """Return the answer to one request; place: a path below the function's URL, or a URL."""
         url = self.base_url + place if place.startswith("/") else urljoin(self.base_url, place)
+        if self.is_tag:
+            url = self.base_url + url.removeprefix(self.base_url).removeprefix(self.stands_for)
         request = urllib.request.Request(url, data=body, method=method)  # noqa: S310 - main() checks
         # Some hosts and firewalls refuse the library's own name.
         for name, value in {"User-Agent": "share-image-verify", **(headers or {})}.items():

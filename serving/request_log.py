@@ -5,6 +5,8 @@ Source: https://cloud.google.com/logging/docs/reference/v2/rest/v2/LogEntry#Http
 
 from __future__ import annotations
 
+import itertools
+import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +18,42 @@ if TYPE_CHECKING:
     from logs import Log
 
 PATH_CHARS = 200
+# What fetches pages for previews, search and training; by what these programs call themselves.
+_CRAWLER = re.compile(
+    r"(?<!cu)bot\b|crawler|spider|facebookexternal|facebookcatalog|meta-external|whatsapp/|pinterest/\d"
+    r"|skypeuripreview|embedly|iframely|slack-imgproxy|google-inspectiontool|mastodon",
+    re.IGNORECASE,
+)
 
 
-def write_line(
+class RequestLog:
+    """Writes the lines; view_sample: of successful views, one in so many gets its own.
+
+    Such a line holds `sample`, by which it counts.
+    """
+
+    def __init__(self, log: Log, view_sample: int) -> None:
+        self._log = log
+        self._view_sample = view_sample
+        self._views = itertools.count()
+
+    def write(
+        self, request: Request, response: Response, line: Mapping[str, Any], seconds: float
+    ) -> None:
+        """Write the line of a request, with the fields that were noted while it was answered."""
+        is_view = request.method in {"GET", "HEAD"}
+        if is_view and response.status_code < HTTPStatus.BAD_REQUEST and self._view_sample > 1:
+            if next(self._views) % self._view_sample:
+                return
+            line = {**line, "sample": self._view_sample}
+        if is_view and _CRAWLER.search(request.headers.get("User-Agent", "")):
+            line = {**line, "is_crawler": True}
+        _write_line(self._log, request, response, line, seconds)
+
+
+def _write_line(
     log: Log, request: Request, response: Response, line: Mapping[str, Any], seconds: float
 ) -> None:
-    """Write the line of a request, with the fields that were noted while it was answered."""
     status, path = response.status_code, request.path[:PATH_CHARS]
     severity = "WARNING" if line.get("check") == "failed" else "INFO"  # published all the same
     if status >= HTTPStatus.BAD_REQUEST:

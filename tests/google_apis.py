@@ -8,7 +8,7 @@ is run: the uploaded archive, with the environment that was sent, at one address
     iam               the service account, the role: described, created, updated
     storage           buckets listed, described, created, updated; objects listed; who may use it
     cloudfunctions    runtimes; a function described, uploaded, created, updated; its operation
-    run               services listed; the service described, and who may invoke it
+    run               services listed; the service described, its traffic moved, who may invoke it
 
 Everything else is a 404, and shows in `unknown`.
 """
@@ -55,7 +55,8 @@ class GoogleApis:
 
     build_fails: what the next build says, empty where it works; tampered: variables that the next
     revision runs with, whatever was sent; environ: what the host adds; calls, unknown: what was
-    asked, and what of it has no answer here; revisions: what was deployed, as names of files.
+    asked, and what of it has no answer here; revisions: what was deployed, as names of files;
+    serving: the one that has the traffic.
     """
 
     folder: Path
@@ -70,6 +71,8 @@ class GoogleApis:
     made: set[str] = field(default_factory=set)
     port: int = field(default_factory=free_port)
     proxy_port: int = 0
+    serving: str = ""
+    _environs: dict[str, Json] = field(default_factory=dict)
     _archive: bytes = b""
     _running: ExitStack = field(default_factory=ExitStack)
 
@@ -133,22 +136,48 @@ class GoogleApis:
     def _run(self, environ: Json) -> None:
         archive = zipfile.ZipFile(io.BytesIO(self._archive))
         self.revisions.append([name for name in archive.namelist() if not name.endswith("/")])
-        tree, log = self.folder / self.revision, self.folder / f"{self.revision}-log"
-        archive.extractall(tree)
-        log.mkdir()
-        self._running.close()
+        archive.extractall(self.folder / self.revision)
         cloud = {"K_SERVICE": "share-image", "K_REVISION": self.revision}
-        env = {**self.environ, **environ, **cloud, **self.tampered}
+        self._environs[self.revision] = {**self.environ, **environ, **cloud, **self.tampered}
+        self._serve(self.revision)
+
+    def _serve(self, revision: str) -> None:
+        self._running.close()
+        self.serving, log = revision, self.folder / f"{revision}-log"
+        log.mkdir(exist_ok=True)
+        env, tree = self._environs[revision], self.folder / revision
         self._running.enter_context(serve(log, env, source=tree, port=self.port))
+
+    def move_traffic(self, sent: Json) -> Json:
+        """Let another revision serve."""
+        most = max(sent["spec"]["traffic"], key=lambda share: share.get("percent", 0))
+        self._serve(most.get("revisionName", self.revision))
+        return self.service()
 
     def service(self) -> Json:
         """Return the service as Cloud Run describes it."""
-        traffic = [{"percent": 100, "revisionName": self.revision, "latestRevision": True}]
+        traffic = [{"percent": 100, "revisionName": self.serving}]
+        ready = [{"type": kind, "status": "True"} for kind in ("Ready", "RoutesReady")]
         return {
             "apiVersion": "serving.knative.dev/v1",
             "kind": "Service",
-            "metadata": {"name": "share-image", "namespace": "my-project"},
-            "status": {"url": f"http://127.0.0.1:{self.port}", "traffic": traffic},
+            "metadata": {
+                "name": "share-image",
+                "namespace": "my-project",
+                "generation": 1,
+                "labels": {"goog-managed-by": "cloudfunctions"},
+            },
+            "spec": {
+                "template": {"spec": {"containers": [{"image": "x"}]}},
+                "traffic": traffic,
+            },
+            "status": {
+                "url": f"http://127.0.0.1:{self.port}",
+                "traffic": traffic,
+                "conditions": ready,
+                "observedGeneration": 1,
+                "latestReadyRevisionName": self.revision,
+            },
         }
 
     def keep_archive(self, data: bytes) -> Json:
@@ -228,6 +257,7 @@ _CALLS: list[tuple[str, _Handler]] = [
         lambda a, *_: {"items": [a.service()] if a.function else []},
     ),
     (rf"GET {_RUN}/apis/.*/services/share-image", lambda a, *_: a.service()),
+    (rf"PUT {_RUN}/apis/.*/services/share-image", lambda a, _m, sent: a.move_traffic(sent)),
     (rf"(GET|POST) {_RUN}/v1/{SERVICE}:[gs]etIamPolicy", lambda *_: _POLICY),
 ]
 

@@ -11,7 +11,6 @@ import io
 import json
 import os
 import re
-import runpy
 import shlex
 import shutil
 import subprocess
@@ -19,8 +18,7 @@ import sys
 from dataclasses import dataclass, field
 from email.message import Message
 from pathlib import Path
-from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from function_server import FunctionServer, serve
@@ -38,6 +36,7 @@ import deployment
 import diagnosis
 import http_client
 import probe
+import traffic
 from gcloud_failures import explained
 
 if TYPE_CHECKING:
@@ -77,9 +76,13 @@ if arguments.startswith("storage ls"):
 if arguments.startswith("run services list"):
     deployed = " deploy " in calls.read_text().replace('"', " ")
     traffic = [dict(percent=100, revisionName="share-image-00041-abc")]
+    if "--tag=candidate" in calls.read_text():
+        traffic.append(dict(revisionName="share-image-00042-abc", tag="candidate",
+                            url=os.environ["TAG_URL"]))
     status = dict(url=os.environ.get("SERVICE_URL", ""), traffic=traffic)
     annotations = {{"run.googleapis.com/ingress": os.environ.get("INGRESS", "all")}}
-    service = dict(status=status, metadata=dict(annotations=annotations))
+    labels = {{}} if os.environ.get("KIND") == "run" else {{"goog-managed-by": "cloudfunctions"}}
+    service = dict(status=status, metadata=dict(annotations=annotations, labels=labels))
     print(json.dumps([service] if exists or deployed else []))
 """
 
@@ -250,6 +253,16 @@ def function(
     """What is served after a deploy: the tree that was deployed."""
     env = {"RATE_LIMIT": "100000/hour", "ALLOWED_ORIGINS": SETTINGS["ALLOWED_ORIGINS"]}
     with serve(tmp_path_factory.mktemp("served"), env, source=pristine.folder) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def revision(
+    pristine: Project, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[FunctionServer]:
+    """The same, as the revision that served before: it works, and is not set up as asked for."""
+    env = {"RATE_LIMIT": "100000/hour", "K_REVISION": "share-image-00041-abc"}
+    with serve(tmp_path_factory.mktemp("before"), env, source=pristine.folder) as running:
         yield running
 
 
@@ -475,13 +488,14 @@ def test_settings_that_do_not_fit_a_load_balancer_are_refused(
 @pytest.mark.slow
 @pytest.mark.parametrize("successor", [(), ("--cloud-run",)])
 def test_a_deploy_leaves_a_closed_address_closed_and_proves_the_one_in_front(
-    project: Project, function: FunctionServer, successor: tuple[str, ...]
+    project: Project, revision: FunctionServer, successor: tuple[str, ...]
 ) -> None:
-    project.set(**{**IN_FRONT, "PUBLIC_BASE_URL": function.url})
+    project.set(**{**IN_FRONT, "PUBLIC_BASE_URL": revision.url})
     project.env |= {
         "EXISTS": "1",
         "SERVICE_URL": "http://127.0.0.1:1",
         "INGRESS": "internal-and-cloud-load-balancing",
+        "KIND": "run" if successor else "function",
     }
     done = project.run("deploy", *successor)
     (call,) = [call for call in project.calls if "deploy" in call]
@@ -521,15 +535,148 @@ def test_a_first_deploy_is_done_twice_so_that_links_name_the_url_that_serves(
 
 @pytest.mark.slow
 def test_a_later_deploy_is_done_once_and_names_the_revision_to_go_back_to(
-    project: Project, function: FunctionServer
+    project: Project, revision: FunctionServer
 ) -> None:
-    project.env |= {"SERVICE_URL": function.url, "EXISTS": "yes"}
+    project.env |= {"SERVICE_URL": revision.url, "EXISTS": "yes"}
     done = project.run("deploy")
     (call,) = [call for call in project.calls if "deploy" in call]
-    assert environment(call)["PUBLIC_BASE_URL"] == function.url
-    assert "update-traffic share-image" in done.stdout
-    assert "--to-revisions=share-image-00041-abc=100" in done.stdout
+    assert environment(call)["PUBLIC_BASE_URL"] == revision.url
     assert done.returncode == 1
+
+
+def moves(project: Project) -> list[str]:
+    """Return what became of the traffic, in order."""
+    return [call[-1] for call in project.calls if "update-traffic" in call]
+
+
+@pytest.mark.slow
+def test_a_deploy_that_does_not_verify_sends_traffic_back_and_proves_what_served(
+    project: Project, revision: FunctionServer
+) -> None:
+    project.env |= {"SERVICE_URL": revision.url, "EXISTS": "yes"}
+    done = project.run("deploy")
+    assert done.returncode == 1
+    assert moves(project) == ["--to-revisions=share-image-00041-abc=100"]
+    *_, last = done.stdout.strip().splitlines()
+    assert last.startswith("Revision share-image-00041-abc serves again, and works.")
+
+
+@pytest.mark.slow
+def test_traffic_stays_where_it_is_told_to_stay(project: Project, function: FunctionServer) -> None:
+    project.env |= {"SERVICE_URL": function.url, "EXISTS": "yes"}
+    done = project.run("deploy", "--no-rollback")
+    assert done.returncode == 1
+    assert moves(project) == []
+    assert "To go back:\n  gcloud run services update-traffic share-image" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_rollback_that_fails_says_how_to_do_it_by_hand(
+    project: Project, revision: FunctionServer
+) -> None:
+    project.env |= {"SERVICE_URL": revision.url, "EXISTS": "yes", "FAILS": "run services update"}
+    done = project.run("deploy")
+    assert done.returncode == 7
+    assert "Go back by hand:\n  gcloud run services update-traffic share-image" in done.stderr
+
+
+# what works at the tag, and what does not
+
+
+@pytest.fixture
+def settled(project: Project, tmp_path: Path) -> Iterator[FunctionServer]:
+    """A function that verifies, under an address that its links do not name."""
+    env = {n: v for n, v in SETTINGS.items() if n not in {"PROJECT_ID", "REGION"}}
+    with running_gcs_server() as gcs:
+        gcs.make_bucket("my-shares")
+        nowhere = {"PUBLIC_BASE_URL": "http://127.0.0.1:1"}
+        env |= {"STORAGE_EMULATOR_HOST": gcs.endpoint, **nowhere}
+        env |= {"K_REVISION": "share-image-00041-abc", "DEMO_PAGE": "off", "THREADS": "8"}
+        project.set(**SETTINGS, **nowhere)
+        with serve(tmp_path, env, source=project.folder) as server:
+            project.env |= {"EXISTS": "yes", "KIND": "run", "TAG_URL": server.url}
+            yield server
+
+
+@pytest.mark.slow
+def test_a_revision_is_proved_at_its_own_address_before_traffic_comes_in_steps(
+    project: Project, settled: FunctionServer
+) -> None:
+    project.env["SERVICE_URL"] = settled.url  # whose links lead nowhere
+    done = project.run("deploy", "--cloud-run", "--canary=10")
+    deploys = [call for call in project.calls if call[:2] == ["run", "deploy"]]
+    assert [call[-2:] for call in deploys] == [["--no-traffic", "--tag=candidate"]], done.stdout
+    assert done.stdout.count("ok      links") == 3, done.stdout
+    assert moves(project) == [
+        "--to-tags=candidate=10",
+        "--to-tags=candidate=50",
+        "--to-latest",
+        "--to-revisions=share-image-00041-abc=100",
+    ]
+    assert done.returncode == 1
+
+
+@pytest.mark.slow
+def test_a_revision_that_works_gets_all_traffic_and_loses_its_tag(
+    project: Project, tmp_path: Path
+) -> None:
+    env = {n: v for n, v in SETTINGS.items() if n not in {"PROJECT_ID", "REGION"}}
+    with running_gcs_server() as gcs:
+        env["STORAGE_EMULATOR_HOST"] = gcs.endpoint
+        gcs.make_bucket("my-shares")
+        with serve(tmp_path, env, source=project.folder) as server:
+            project.env |= {"SERVICE_URL": server.url, "TAG_URL": server.url}
+            project.env |= {"EXISTS": "yes", "KIND": "run"}
+            done = project.run("deploy", "--cloud-run")
+    assert done.returncode == 0, done.stdout
+    assert moves(project) == ["--to-latest", "--remove-tags=candidate"]
+
+
+@pytest.mark.slow
+def test_a_revision_that_does_not_work_gets_no_traffic(
+    project: Project, function: FunctionServer
+) -> None:
+    project.env |= {"EXISTS": "yes", "KIND": "run", "TAG_URL": function.url}
+    project.env["SERVICE_URL"] = "http://127.0.0.1:1"
+    done = project.run("deploy", "--cloud-run", "--canary=10")
+    assert done.returncode == 1
+    assert moves(project) == []
+    assert f"{function.url} does not work, and got no traffic." in done.stdout
+    assert "Revision share-image-00041-abc serves, as before." in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--canary=10",), "--canary needs --cloud-run"),
+        (("--cloud-run", "--canary=0"), "expected 1 to 100"),
+        (("--cloud-run", "--canary=101"), "expected 1 to 100"),
+    ],
+)
+def test_a_canary_that_cannot_be_is_refused(
+    project: Project, arguments: tuple[str, ...], said: str
+) -> None:
+    done = project.run("deploy", *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert project.calls == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "said"),
+    [
+        ("run", (), "was made by gcloud run deploy, and nothing else updates it: use --cloud-run"),
+        ("function", ("--cloud-run",), "functions deploy, and nothing else updates it: leave --cl"),
+    ],
+)
+def test_what_the_other_command_made_is_not_deployed_to(
+    project: Project, kind: str, arguments: tuple[str, ...], said: str
+) -> None:
+    project.env |= {"EXISTS": "yes", "SERVICE_URL": "https://x.run.app", "KIND": kind}
+    done = project.run("deploy", *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert not any("deploy" in call for call in project.calls)
 
 
 @pytest.mark.slow
@@ -687,8 +834,8 @@ def test_after_a_rollback_the_next_deploy_serves_again(project: Project) -> None
     functions = printed(project.run("deploy", "--dry-run").stdout)
     assert all("--serve-all-traffic-latest-revision" in c for c in functions if "deploy" in c)
     successor = printed(project.run("deploy", "--dry-run", "--cloud-run").stdout)
-    assert successor[-1][:4] == ["run", "services", "update-traffic", "share-image"]
-    assert "--to-latest" in successor[-1]
+    (all_traffic,) = [call for call in successor if "--to-latest" in call]
+    assert all_traffic[:4] == ["run", "services", "update-traffic", "share-image"]
 
 
 @pytest.mark.slow
@@ -883,16 +1030,28 @@ def commands_that_are_advised() -> list[list[str]]:
     settings = {"PROJECT_ID": "my-project", "REGION": "europe-west1"}
     why = diagnosis.Diagnosis("http://localhost", settings)
     target = deployment.Deployment.of(SETTINGS)
-    deploy = SimpleNamespace(**runpy.run_path(str(ROOT / "scripts/deploy"), run_name="deploy"))
     advice = [
         *(why.commands[name] for name in ("log", "to_latest", "make_public", "own_url")),
         *(line.split(":", 1)[1] for says in GCLOUD_SAYS for line in explained(says, target)[1:]),
-        *deploy.rollback(target, deploy.Service(revision="r-00001-abc"), cloud_run=False),
-        *deploy.rollback(target, deploy.Service(), cloud_run=False),
-        *deploy.rollback(target, deploy.Service(), cloud_run=True),
+        *(line for release in releases(target) for line in release.way_back()),
     ]
     commands = [shlex.split(line) for line in advice if line.strip().startswith("gcloud ")]
     return [command for command in commands if command[1] != "auth"]  # needs no account: it runs
+
+
+def releases(target: deployment.Deployment) -> list[traffic.Release]:
+    """Return a later release, and a first one of both kinds."""
+    common: dict[str, Any] = {
+        "target": target,
+        "commands": deployment.Commands(target, dry_run=True),
+        "settings": Path("deploy.env"),
+        "front_url": "",
+        "rolls_back": True,
+    }
+    return [
+        traffic.Release(before=traffic.Service(revision=revision), is_function=kind, **common)
+        for revision, kind in (("r-00001-abc", True), ("", True), ("", False))
+    ]
 
 
 @pytest.mark.slow
@@ -903,6 +1062,7 @@ def test_gcloud_understands_every_command_of_the_scripts(project: Project, tmp_p
         *printed(project.run("setup-cdn", "--dry-run").stdout),
         *printed(project.run("deploy", "--dry-run").stdout),
         *printed(project.run("deploy", "--dry-run", "--cloud-run").stdout),
+        *printed(project.run("deploy", "--dry-run", "--cloud-run", "--canary=10").stdout),
     ]
     advised = commands_that_are_advised()
     assert len(commands) >= 35

@@ -105,7 +105,7 @@ def test_a_failed_build_is_explained_and_the_old_revision_serves(
     assert "Revision share-image-00003-abc still serves" in failed.stderr
 
 
-def test_a_deploy_that_does_not_verify_says_how_to_go_back(
+def test_a_deploy_that_does_not_verify_goes_back_by_itself(
     deployment: tuple[Project, GoogleApis],
 ) -> None:
     project, apis = deployment
@@ -114,4 +114,14 @@ def test_a_deploy_that_does_not_verify_says_how_to_go_back(
     apis.tampered = {}
     assert failed.returncode == 1
     assert "failed  settings   STORE_NAME is Another, expected Paws & Co" in failed.stdout
-    assert "--to-revisions=share-image-00003-abc=100" in failed.stdout
+    assert apis.serving == "share-image-00003-abc"
+    *_, last = failed.stdout.strip().splitlines()
+    assert last.startswith("Revision share-image-00003-abc serves again, and works.")
+    assert apis.unknown == []
+
+
+def test_the_next_deploy_serves_again(deployment: tuple[Project, GoogleApis]) -> None:
+    project, apis = deployment
+    done = project.run("deploy")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert apis.serving == "share-image-00005-abc"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from posting import post
 
 import deployed
 from logs import Log, note, public_fields, request_line, stage
@@ -194,3 +195,52 @@ def test_an_error_is_logged_with_its_code_and_its_severity(
     line = logged(capsys)[-1]
     assert (line["severity"], line["code"]) == ("WARNING", "invalid_fields")
     assert line["httpRequest"]["status"] == 422
+
+
+def test_of_successful_views_one_in_so_many_is_logged_and_everything_else_always(
+    make_client: MakeClient, photo: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = make_client(LOG_SAMPLE="10")
+    share = post(client, photo, platform="email").get_json()["share_id"]
+    for _ in range(21):
+        client.get(f"/s/{share}")
+    client.get("/s/nothing")
+    client.delete(f"/api/v2/share-image/{share}")
+    _, *lines = logged(capsys)
+    asked = [(line["httpRequest"]["requestMethod"], line.get("sample")) for line in lines]
+    assert asked == [("POST", None), *[("GET", 10)] * 3, ("GET", None), ("DELETE", None)]
+
+
+def test_without_a_sample_every_view_is_logged(
+    make_client: MakeClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = make_client()
+    for _ in range(3):
+        client.get("/health")
+    _, *lines = logged(capsys)
+    assert ["sample" in line for line in lines] == [False] * 3
+
+
+@pytest.mark.parametrize(
+    ("agent", "is_crawler"),
+    [
+        ("facebookexternalhit/1.1 (+http://www.facebook.com/externalhit_uatext.php)", True),
+        ("Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)", True),
+        ("Twitterbot/1.0", True),
+        ("LinkedInBot/1.0 (compatible; Mozilla/5.0)", True),
+        ("WhatsApp/2.23.20.0", True),
+        ("Pinterest/0.2 (+https://www.pinterest.com/bot.html)", True),
+        ("Slackbot-LinkExpanding 1.0 (+https://api.slack.com/robots)", True),
+        ("Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) [Pinterest/iOS]", False),
+        ("Mozilla/5.0 (Linux; Android 15; Cubot X70) Chrome/130.0.0.0 Mobile Safari/537.36", False),
+        ("Mozilla/5.0 (X11; Linux x86_64; rv:131.0) Gecko/20100101 Firefox/131.0", False),
+        ("", False),
+    ],
+)
+def test_crawlers_are_told_from_people(
+    make_client: MakeClient, capsys: pytest.CaptureFixture[str], agent: str, is_crawler: bool
+) -> None:
+    make_client().get("/health", headers={"User-Agent": agent})
+    _, line = logged(capsys)
+    assert line.get("is_crawler", False) is is_crawler
+    assert "Mozilla" not in json.dumps(line)
