@@ -98,7 +98,7 @@ class Pages:
         """
         words = self._words(share.lang)
         ends_text = _ends_text(words, share.expires_at - time.time())
-        via = _visited_from(request) or share.platform
+        via = visited_from(request) or share.platform
         html = self._share_html(share, base_url, via, _above(request), ends_text)
         response = self._response(html, words)
         response.set_etag(hashlib.sha256(response.get_data()).hexdigest()[:32])
@@ -145,7 +145,7 @@ class Pages:
             alt=words["ended-title"],
             picture_url=share_links(base_url, share_id).card_beside,
             shop_url=self._shop_url(
-                utm_source=_visited_from(request) or "share",
+                utm_source=visited_from(request) or "share",
                 utm_medium="social_share",
                 utm_content=str(share_id),
             ),
@@ -289,7 +289,7 @@ def _image_object(share: Share, picture_url: str) -> dict[str, Any] | None:
     }
 
 
-def _visited_from(request: Request) -> str | None:
+def visited_from(request: Request) -> str | None:
     """Return the network that brought a visitor, by the page's address; only one of the table."""
     via = request.args.get(VIA)
     return via if via in NAMES else None

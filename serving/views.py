@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from errors import Gone, ObjectDeleted
 from logs import note, stage
 from platforms import DOWNLOAD
-from serving.pages import picture_response, to_page
+from serving.pages import picture_response, to_page, visited_from
 from serving.responses import cached, opens_document
 from share_objects import CARD, PICTURE, Share
 
@@ -39,6 +39,8 @@ class Views:
     def page(self, request: Request, base_url: str, share_id: str) -> Response:
         """Return the page of a share; base_url: where its links lead."""
         share = self._found(self._shares.parse_live_id(share_id))
+        if via := visited_from(request):
+            note(via=via)
         response = self._pages.share(request, base_url, share)
         return cached(response, share.expires_at, shared=self._pages_are_shared)
 
