@@ -38,6 +38,7 @@ PATTERNS = {
     "MIN_INSTANCES": (r"[0-9]{1,3}", "a number from 0 to 999"),
     "MAX_INSTANCES": (r"[1-9][0-9]{0,2}", "a number from 1 to 999"),
     "INGRESS": (rf"all|internal|{LOAD_BALANCER_ALONE}", f"all, internal or {LOAD_BALANCER_ALONE}"),
+    "INVOKER_IAM_CHECK": (r"on|off", "on, or off where an organisation forbids allUsers"),
     "VPC_NETWORK": (r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?", "the name of a network"),
     "VPC_SUBNET": (r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?", "the name of a subnet in REGION"),
 }
@@ -51,11 +52,13 @@ _MEMORY_MIB = {1: (128, 4096), 2: (128, 8192), 4: (2048, 16384), 6: (4096, 24576
 class Host:
     """The size of an instance, how many there may be, and the way to them.
 
-    ingress: empty to leave it as it is. The defaults: one processor, because rendering keeps one
-    busy for a fraction of a second, and more instances come up faster than more processors pay off;
-    1024 MiB, because a PNG of 50 megapixels takes 200 MB decoded, and again while it is turned;
-    eight requests at once, because slow uploads wait on the network; ten instances, which bounds
-    the bill under attack; none kept warm: docs/operations.md has what that costs.
+    ingress: empty to leave it as it is; invoker_iam_check: "off" to let everybody call it without
+    a binding for allUsers, which some organisations forbid. The defaults: one processor, because
+    rendering keeps one busy for a fraction of a second, and more instances come up faster than more
+    processors pay off; 1024 MiB, because a PNG of 50 megapixels takes 200 MB decoded, and again
+    while it is turned; eight requests at once, because slow uploads wait on the network; ten
+    instances, which bounds the bill under attack; none kept warm: docs/operations.md has what that
+    costs.
     """
 
     memory_mib: int = 1024
@@ -64,6 +67,7 @@ class Host:
     min_instances: int = 0
     max_instances: int = 10
     ingress: str = ""
+    invoker_iam_check: str = "on"
     vpc_network: str = ""
     vpc_subnet: str = ""
 

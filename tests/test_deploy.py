@@ -723,6 +723,18 @@ def test_the_size_of_the_settings_file_is_the_size_that_is_deployed(project: Pro
     assert "VPC_NETWORK needs scripts/deploy --cloud-run" in refused.stderr
 
 
+def test_where_allusers_is_forbidden_the_check_is_left_out_instead(project: Project) -> None:
+    project.set(**SETTINGS, INVOKER_IAM_CHECK="off")
+    functions = printed(project.run("deploy", "--dry-run").stdout)
+    assert all("--allow-unauthenticated" not in call for call in functions)
+    (update,) = [call for call in functions if call[:3] == ["run", "services", "update"]]
+    assert update[-1] == "--no-invoker-iam-check"
+    successor = printed(project.run("deploy", "--dry-run", "--cloud-run").stdout)
+    (deploy,) = [call for call in successor if call[:2] == ["run", "deploy"]]
+    assert "--no-invoker-iam-check" in deploy
+    assert "--allow-unauthenticated" not in deploy
+
+
 def test_settings_are_set_whole_and_nothing_else_is_wiped(project: Project) -> None:
     output = project.run("deploy", "--dry-run").stdout
     call = next(call for call in printed(output) if "deploy" in call)
@@ -1039,6 +1051,14 @@ def commands_that_are_advised() -> list[list[str]]:
     return [command for command in commands if command[1] != "auth"]  # needs no account: it runs
 
 
+def without_check(project: Project) -> list[list[str]]:
+    """Return the commands of both kinds where nobody may be given the role."""
+    settings = (project.folder / "deploy.env").read_text()
+    (project.folder / "deploy.env").write_text(f"{settings}INVOKER_IAM_CHECK=off\n")
+    each = (project.run("deploy", "--dry-run", *kind).stdout for kind in ((), ("--cloud-run",)))
+    return [call for said in each for call in printed(said)]
+
+
 def releases(target: deployment.Deployment) -> list[traffic.Release]:
     """Return a later release, and a first one of both kinds."""
     common: dict[str, Any] = {
@@ -1063,6 +1083,7 @@ def test_gcloud_understands_every_command_of_the_scripts(project: Project, tmp_p
         *printed(project.run("deploy", "--dry-run").stdout),
         *printed(project.run("deploy", "--dry-run", "--cloud-run").stdout),
         *printed(project.run("deploy", "--dry-run", "--cloud-run", "--canary=10").stdout),
+        *without_check(project),
     ]
     advised = commands_that_are_advised()
     assert len(commands) >= 35
