@@ -139,7 +139,7 @@ def test_the_types_name_every_field_of_the_answer_and_every_network() -> None:
     assert share
     assert networks
     properties = SCHEMAS["Share"]["properties"]
-    assert set(re.findall(r"^  (\w+):", share[1], re.MULTILINE)) == set(properties)
+    assert set(re.findall(r"^  (\w+)\??:", share[1], re.MULTILINE)) == set(properties)
     assert set(re.findall(r'"(\w+)"', networks[1])) == set(properties["links"]["properties"])
 
 

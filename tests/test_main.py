@@ -18,6 +18,7 @@ from PIL import Image
 from posting import SHARE, SHOP, post
 from werkzeug.test import create_environ
 
+import process
 from config import load_settings
 from main import Service
 
@@ -35,10 +36,17 @@ def missing(*fields: str) -> list[dict[str, Any]]:
     ]
 
 
+FRESH_MB = 60  # of a process that has imported the function, and nothing else
+
+
 @pytest.mark.slow
 def test_a_jpeg_of_200_megapixels_is_shared_at_one_gigabyte(make_client: MakeClient) -> None:
-    """It is decoded at an eighth of its sides: memory decides, and there is enough of it."""
-    client = make_client(MEMORY_BUDGET_MB="1073")
+    """It is decoded at an eighth of its sides: memory decides, and there is enough of it.
+
+    A function has its process to itself. What the tests before this one hold is not counted.
+    """
+    held_mb = process.resident_bytes() / 1e6 - FRESH_MB
+    client = make_client(MEMORY_BUDGET_MB=f"{1073 + max(0, held_mb):.0f}")
     answer = post(client, pictures.plain_jpeg((16_320, 12_240)), platform="email")
     assert answer.status_code == 200, answer.get_json()
     assert (answer.get_json()["width"], answer.get_json()["height"]) == (1200, 900)
