@@ -193,3 +193,25 @@ def not_provided(names: set[str], *, own: set[str], packages: set[str]) -> list[
         for name, place in places.items()
         if not any(file.startswith((f"{place}/", f"{place}.")) for file in files)
     ]
+
+
+def test_every_package_that_is_deployed_stands_once_in_the_table_of_licences() -> None:
+    page = (ROOT / "docs/licences.md").read_text(encoding="utf-8")
+    table = [line for line in page.splitlines() if line.startswith("| ")][1:]
+    listed = [name for row in table for name in re.findall(r"`([^`]+)`", row)]
+    pins = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+    pinned = re.findall(r"^([A-Za-z0-9._-]+)==", pins, re.MULTILINE)
+    assert sorted(listed) == sorted(pinned)
+
+
+def test_no_deployed_package_asks_for_more_than_the_table_says() -> None:
+    """A package whose licence changes to one that binds the operator is found here."""
+    page = (ROOT / "docs/licences.md").read_text(encoding="utf-8")
+    (lesser,) = [line for line in page.splitlines() if line.startswith("| LGPL")]
+    for name in re.findall(
+        r"^([A-Za-z0-9._-]+)==", (ROOT / "requirements.txt").read_text(), re.MULTILINE
+    ):
+        said = importlib.metadata.metadata(name)
+        words = [*(said.get_all("License-Expression") or []), *(said.get_all("Classifier") or [])]
+        if any(re.search(r"GPL|General Public", word) for word in words):
+            assert f"`{name}`" in lesser
