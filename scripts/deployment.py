@@ -161,6 +161,12 @@ class Deployment:
         return f"{self.name}@{self.project}.iam.gserviceaccount.com"
 
     @property
+    def build_account(self) -> str:
+        """The identity that builds; empty for the project's own."""
+        name = self.host.build_account
+        return f"{name}@{self.project}.iam.gserviceaccount.com" if name else ""
+
+    @property
     def place(self) -> tuple[str, str]:
         """The flags that lead a gcloud command to it."""
         return (f"--project={self.project}", f"--region={self.region}")

@@ -39,6 +39,10 @@ PATTERNS = {
     "MAX_INSTANCES": (r"[1-9][0-9]{0,2}", "a number from 1 to 999"),
     "INGRESS": (rf"all|internal|{LOAD_BALANCER_ALONE}", f"all, internal or {LOAD_BALANCER_ALONE}"),
     "INVOKER_IAM_CHECK": (r"on|off", "on, or off where an organisation forbids allUsers"),
+    "BUILD_ACCOUNT": (
+        r"[a-z](?=.{5,29}\Z)[a-z0-9-]*[a-z0-9]",
+        "the name of a service account that setup-bucket makes, such as share-image-build",
+    ),
     "VPC_NETWORK": (r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?", "the name of a network"),
     "VPC_SUBNET": (r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?", "the name of a subnet in REGION"),
 }
@@ -53,7 +57,8 @@ class Host:
     """The size of an instance, how many there may be, and the way to them.
 
     ingress: empty to leave it as it is; invoker_iam_check: "off" to let everybody call it without
-    a binding for allUsers, which some organisations forbid. The defaults: one processor, because
+    a binding for allUsers, which some organisations forbid; build_account: builds, in place of the
+    project's own, which new organisations give no roles. The defaults: one processor, because
     rendering keeps one busy for a fraction of a second, and more instances come up faster than more
     processors pay off; 1024 MiB, because a PNG of 50 megapixels takes 200 MB decoded, and again
     while it is turned; eight requests at once, because slow uploads wait on the network; ten
@@ -68,6 +73,7 @@ class Host:
     max_instances: int = 10
     ingress: str = ""
     invoker_iam_check: str = "on"
+    build_account: str = ""
     vpc_network: str = ""
     vpc_subnet: str = ""
 

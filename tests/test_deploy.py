@@ -723,6 +723,20 @@ def test_the_size_of_the_settings_file_is_the_size_that_is_deployed(project: Pro
     assert "VPC_NETWORK needs scripts/deploy --cloud-run" in refused.stderr
 
 
+def test_a_build_account_of_its_own_is_made_and_used(project: Project) -> None:
+    project.set(**SETTINGS, BUILD_ACCOUNT="share-image-build")
+    email = "share-image-build@my-project.iam.gserviceaccount.com"
+    made = project.run("setup-bucket", "--dry-run").stdout
+    assert "gcloud iam service-accounts create share-image-build" in made
+    assert f"--member=serviceAccount:{email} --role=roles/cloudbuild.builds.builder" in made
+    flag = f"--build-service-account=projects/my-project/serviceAccounts/{email}"
+    for kind in ((), ("--cloud-run",)):
+        said = project.run("deploy", "--dry-run", *kind).stdout
+        assert all(flag in call for call in printed(said) if call[1] == "deploy")
+    project.set(**SETTINGS)
+    assert "--build-service-account" not in project.run("deploy", "--dry-run").stdout
+
+
 def test_where_allusers_is_forbidden_the_check_is_left_out_instead(project: Project) -> None:
     project.set(**SETTINGS, INVOKER_IAM_CHECK="off")
     functions = printed(project.run("deploy", "--dry-run").stdout)
@@ -1054,7 +1068,9 @@ def commands_that_are_advised() -> list[list[str]]:
 def without_check(project: Project) -> list[list[str]]:
     """Return the commands of both kinds where nobody may be given the role."""
     settings = (project.folder / "deploy.env").read_text()
-    (project.folder / "deploy.env").write_text(f"{settings}INVOKER_IAM_CHECK=off\n")
+    (project.folder / "deploy.env").write_text(
+        f"{settings}INVOKER_IAM_CHECK=off\nBUILD_ACCOUNT=share-image-build\n"
+    )
     each = (project.run("deploy", "--dry-run", *kind).stdout for kind in ((), ("--cloud-run",)))
     return [call for said in each for call in printed(said)]
 
