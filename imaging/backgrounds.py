@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageFilter, ImageStat
 
+from imaging.resampling import resampled
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -62,7 +64,7 @@ def on_blur(part: Image.Image, frame: Frame) -> Image.Image:
     for left, top, right, bottom in _around(frame) if is_opaque else [(0, 0, *frame.canvas)]:
         seen = (left / across, top / down, right / across, bottom / down)
         size = (right - left, bottom - top)
-        canvas.paste(tiny.resize(size, Image.Resampling.BILINEAR, box=seen), (left, top))
+        canvas.paste(resampled(tiny, size, seen, Image.Resampling.BILINEAR), (left, top))
     canvas.paste(part, frame.position, mask=None if is_opaque else part)
     _grow(canvas, frame)
     return canvas
@@ -160,10 +162,11 @@ def _soften(  # noqa: PLR0913 - one edge, four ways
         level = canvas.crop(strip(-outward * inside)).transpose(flip)
         if coarseness > 1:
             few = (max(1, size[0] // coarseness), max(1, size[1] // coarseness))
-            level = _blurred(level.resize(few, Image.Resampling.BOX), 1)
+            level = _blurred(resampled(level, few, resample=Image.Resampling.BOX), 1)
         ramp = _ramp(length, full, end, outward)
         mask = (ramp if across else ramp.transpose(Image.Transpose.TRANSPOSE)).resize(size)
-        canvas.paste(level.resize(size, Image.Resampling.BILINEAR), outer[:2], mask)
+        level = resampled(level, size, resample=Image.Resampling.BILINEAR)
+        canvas.paste(level, outer[:2], mask)
 
 
 @lru_cache(maxsize=32)

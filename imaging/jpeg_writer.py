@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from PIL import Image, ImageChops
 
 from errors import ShareImageError
+from imaging.resampling import resampled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,8 +120,11 @@ def _shows_full_chroma(picture: Image.Image) -> bool:
     sample = _every_fourth_row(picture).convert("YCbCr")
     for band in (1, 2):
         chroma = sample.getchannel(band)
-        halved = chroma.reduce(2).resize(chroma.size, Image.Resampling.BILINEAR)  # as decoders do
-        changes = ImageChops.difference(chroma, halved).histogram()
+        halved = chroma.reduce(2)
+        doubled = resampled(
+            halved, chroma.size, resample=Image.Resampling.BILINEAR
+        )  # as decoders do
+        changes = ImageChops.difference(chroma, doubled).histogram()
         if sum(changes[SEEN_CHANGE:]) > SEEN_SHARE * chroma.width * chroma.height:
             return True
     return False

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 COEFFICIENT_BYTES = 2.1  # of a JPEG of several scans
 DRAWN_BYTES = 24  # for a pixel of a canvas, with the part that it shows on its way there
 JPEG_DRAWN_BYTES = 16  # a JPEG is decoded to hardly more than what is shown
-PLANES_BYTES = 3  # luma and chroma of a JPEG are shrunk by themselves
+RESAMPLED_BYTES = 3  # between rows and columns, of a JPEG of at least 1.5 times what is shown
 LEAST_BYTES = 10_000_000
 # Of a process of its own: its address space is limited, which the stacks of threads reserve, 8 MiB
 # each. A container that lies may use it.
@@ -44,7 +44,7 @@ def decode_bytes(header: Header, canvases: Sequence[Canvas]) -> int:
         stored //= jpeg_scale(header.size, upright(largest_scaled(ways[0]), turn or 1)) ** 2
     coefficients = COEFFICIENT_BYTES * header.coefficients * header.pixels
     return (
-        round(stored * (of_pixel + PLANES_BYTES) + coefficients)
+        round(stored * (of_pixel + RESAMPLED_BYTES) + coefficients)
         + JPEG_DRAWN_BYTES * drawn
         + LEAST_BYTES
     )

@@ -158,11 +158,11 @@ def _prepared(
 
     def part(region: Region, shown: Size) -> Part:
         box = rescaled(stored_region(region, size, turn), upright(size, turn), source.size)
-        small = shrunk(source, box, upright(shown, turn), full_chroma=full_chroma)
+        small = shrunk(source, box, upright(shown, turn))
         pixels = to_srgb(turned(small, turn), profile)
         if not look.keeps_alpha:
             pixels = _flattened(pixels, settings.background_color)
-        return Part(pixels=pixels, region=region, full_chroma=full_chroma)
+        return Part(pixels=pixels, region=region)
 
     return _Picture(
         frames=tuple(frames),

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 import pets
 import pictures
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from jpeg_segments import assert_only_pixels
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageStat
 
 from config import ImageSettings
 from image_ops import read_header, render
 from imaging.geometry import Canvas, Fit, frame
+from imaging.resizing import visible_boxes
 from platforms import card_canvas, picture_canvas
 
 if TYPE_CHECKING:
@@ -306,3 +309,26 @@ def test_inside_keeps_the_background_as_it_is() -> None:
     assert around(card) >= 20
     assert min(luma(picture.crop((0, 0, 600, 90)))) >= 254
     assert min(luma(picture.crop((0, 0, 140, 600)))) >= 254
+
+
+@settings(max_examples=30)
+@given(
+    places=st.lists(
+        st.tuples(
+            st.integers(0, 599), st.integers(0, 1199), st.integers(1, 300), st.integers(1, 300)
+        ),
+        max_size=4,
+    ),
+    levels=st.lists(st.sampled_from((1, 8, 9, 255)), min_size=4, max_size=4),
+)
+def test_what_is_visible_is_found_in_every_strip(
+    places: list[tuple[int, int, int, int]], levels: list[int]
+) -> None:
+    """600x1200 px are looked at in three strips; 8 is the highest level that nobody sees."""
+    picture = Image.new("RGBA", (600, 1200))
+    for (left, top, width, height), level in zip(places, levels, strict=False):
+        picture.paste((9, 9, 9, level), (left, top, left + width, top + height))
+    alpha = picture.getchannel("A")
+    seen = alpha.point([0] * 9 + [1] * 247)
+    unseen = 1 - sum(seen.histogram()[1:]) / (600 * 1200)
+    assert visible_boxes(picture) == (seen.getbbox(), alpha.getbbox(), unseen)
